@@ -1,0 +1,49 @@
+# peppy: `make demo` shows it at work, `make test` proves it. Everything is kept in .venv and built on demand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CSOURCES := $(wildcard csrc/*.c csrc/*.h csrc/shim/*.c)
+
+.PHONY: demo test check bench asan ubsan tsan torture clean machine
+
+demo: $(VENV)/ready
+	$(BIN)/python -m examples.demo
+
+test: $(VENV)/ready
+	$(MAKE) -C csrc check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(MAKE) -C csrc warnings
+
+bench: $(VENV)/ready
+	$(BIN)/python -m bench
+
+asan ubsan tsan:
+	$(MAKE) -C csrc $@
+
+torture: $(VENV)/ready
+	$(MAKE) -C csrc torture
+	PEPPY_TORTURE=full $(BIN)/python -m pytest -m torture --timeout 0
+
+clean:
+	$(MAKE) -C csrc clean
+	rm -rf $(VENV) build dist src/*.egg-info src/peppy/ring/_core.* src/peppy/_bin
+
+# The machine must have a compiler, Python's headers and its venv module: say what is missing and how to get it.
+machine:
+	@PYTHON='$(PYTHON)' CC='$(CC)' sh .ci/machine
+
+$(VENV)/bin/python: | machine
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+
+# An editable install keeps a stale core, so a change below csrc/ builds it again.
+$(VENV)/ready: pyproject.toml setup.py cffi_build.py $(CSOURCES) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@

@@ -1,0 +1,166 @@
+#pragma once
+/*
+ * The public face of the stream core: one writer, up to 64 readers, one host.
+ *
+ * This file is read twice: by C (which includes <stdint.h> before it) and by cffi as its cdef. So it holds plain
+ * declarations only: no includes, no attributes, no computed constants. Layout and proofs are in layout.h and order.h.
+ *
+ * Every function returns 0, a positive enum peppy_result (an outcome, not an error) or -errno. Nothing here allocates
+ * after a handle is open, starts a thread, logs, or calls back. All calls on one handle may come from any thread.
+ */
+
+#define PEPPY_MAX_ROWS 64
+#define PEPPY_MAX_PINS 8
+#define PEPPY_MAX_DEPTH 16384
+
+enum peppy_result {
+    PEPPY_OK = 0,
+    PEPPY_EMPTY = 1,         /* nothing to take now */
+    PEPPY_AGAIN = 2,         /* lost 64 races in a row: call again, never sleep on it */
+    PEPPY_TOO_MANY_HELD = 3, /* every pin of this row holds a view (or every write loan is out) */
+    PEPPY_CLOSED = 4,        /* the writer closed the stream and this reader has taken all of it */
+    PEPPY_NO_CHUNK = 5,      /* the pool is exhausted: more is held than was promised */
+    PEPPY_TOO_LONG = 6,      /* the message is longer than the capacity; for take_copy: longer than the buffer */
+    PEPPY_CORRUPT = 7        /* reserved for counters: take steps over corrupt descriptors by itself */
+};
+
+enum peppy_lapped {
+    PEPPY_LAPPED_OLDEST = 0, /* a reader that was overtaken goes on with the oldest message still held */
+    PEPPY_LAPPED_NEWEST = 1  /* ... with the newest one */
+};
+
+enum peppy_history {
+    PEPPY_HISTORY_NONE = 0, /* start after the last message published so far */
+    PEPPY_HISTORY_LAST = 1, /* start with the last message */
+    PEPPY_HISTORY_ALL = 2   /* start with the oldest message held */
+};
+
+enum peppy_row_state { PEPPY_ROW_FREE = 0, PEPPY_ROW_LIVE = 1, PEPPY_ROW_CLOSING = 2, PEPPY_ROW_GONE = 3 };
+
+/* What a stream is made of. Set by the writer's process, read back by readers through their private copy. */
+struct peppy_config {
+    uint64_t epoch_hi, epoch_lo; /* random, one per life of a writer */
+    uint64_t generation;         /* 1 for the first segments of an epoch */
+    uint64_t topic_hash, schema_hash;
+    uint64_t first_seq; /* first sequence of this generation, 1 at first */
+    uint64_t capacity;  /* bytes of the largest message; rounded up to 64, from 4096 on to 4096 */
+    uint32_t depth;     /* messages held, 4 to PEPPY_MAX_DEPTH */
+    uint32_t rows;      /* readers, 1 to PEPPY_MAX_ROWS */
+    uint32_t pins;      /* views one reader may hold, 2 to PEPPY_MAX_PINS */
+    uint32_t loans;     /* write loans at once */
+    uint32_t mode;      /* the QoS profile's number, for people and monitors */
+    uint32_t flags;     /* 0 */
+};
+
+/* One piece of a gathered message: `length` bytes of `data` go to byte `offset` of the payload. */
+struct peppy_part {
+    const void *data;
+    uint64_t length, offset;
+};
+
+/* One message taken: where it lies, and the pin that keeps it there (take) or its offset in the buffer (copies). */
+struct peppy_message {
+    const uint8_t *data;
+    uint64_t length, sequence, publish_time_ns;
+    uint32_t pin, flags;
+};
+
+/* Room for one message that the caller fills in place. */
+struct peppy_loan {
+    uint8_t *data;
+    uint64_t length;
+    uint32_t chunk;
+};
+
+/* A place for one reader, reserved by the writer and carried to the reader beside the two descriptors. */
+struct peppy_claim {
+    uint64_t epoch_hi, epoch_lo, generation, ticket, start_seq;
+    uint32_t row;
+};
+
+struct peppy_stream_stats {
+    uint64_t head, published, bytes, no_chunk, doorbells, scans, reclaimed_rows, max_length, last_publish_ns;
+    uint64_t closed_status, closed_seq;
+    uint64_t capacity, data_size; /* of the segment: address space, not memory */
+    uint32_t depth, rows, live_rows, chunks, chunks_used, pins;
+};
+
+struct peppy_row_stats {
+    uint64_t ticket, cursor, taken, lost, skipped, corrupt, last_take_ns;
+    uint32_t state, copies_forced, pid, held_now, held_max;
+};
+
+struct peppy_writer;
+struct peppy_reader;
+struct peppy_observer;
+
+/* --- writer ------------------------------------------------------------------------------------------------------ */
+int peppy_writer_create(const struct peppy_config *config, struct peppy_writer **writer);
+int peppy_writer_data_fd(const struct peppy_writer *writer); /* owned by the handle; pass on, never close */
+int peppy_writer_ctrl_fd(const struct peppy_writer *writer);
+
+/* Copy one message in and wake the readers that sleep. `sequence` may be NULL. */
+int peppy_publish(struct peppy_writer *writer, const void *data, uint64_t length, uint64_t *sequence);
+int peppy_publish_parts(struct peppy_writer *writer, const struct peppy_part *parts, uint32_t count, uint64_t length,
+                        uint64_t *sequence);
+
+/* Zero-copy: fill loan->data, then publish or discard the chunk, once. */
+int peppy_loan_take(struct peppy_writer *writer, uint64_t length, struct peppy_loan *loan);
+int peppy_loan_publish(struct peppy_writer *writer, uint32_t chunk, uint64_t length, uint64_t *sequence);
+int peppy_loan_discard(struct peppy_writer *writer, uint32_t chunk);
+
+/* Reserve a row for a reader to come. `doorbell` is its eventfd or -1; the caller keeps it open while a row names it.
+ * No free row: -EUSERS. */
+int peppy_row_reserve(struct peppy_writer *writer, int doorbell, int history, struct peppy_claim *claim);
+/* The reader left or never came: take its row back. -EBUSY while its owner lives, -ENOENT when the ticket is not this. */
+int peppy_row_release(struct peppy_writer *writer, uint32_t row, uint64_t ticket);
+/* Stop naming this eventfd in every row that does; afterwards the caller may close it. */
+int peppy_doorbell_forget(struct peppy_writer *writer, int doorbell);
+
+int peppy_writer_stats(struct peppy_writer *writer, struct peppy_stream_stats *stats);
+/* Say that nothing follows, wake everybody. The ring stays readable as long as somebody maps it. */
+int peppy_writer_close(struct peppy_writer *writer, uint64_t status);
+/* Close if still open, drop the lease, unmap. Loans must be published or discarded before. */
+void peppy_writer_free(struct peppy_writer *writer);
+
+/* --- reader ------------------------------------------------------------------------------------------------------ */
+/* Validate both segments, lock the row, map. The descriptors stay the caller's and may be closed afterwards.
+ * -ESTALE: row taken, ticket changed or another epoch: give the claim back and ask for a new one. Other codes are
+ * those of the attach checks, one errno each (segment.c). */
+int peppy_reader_open(int data_fd, int ctrl_fd, const struct peppy_claim *claim, int lapped,
+                      struct peppy_reader **reader);
+int peppy_reader_config(const struct peppy_reader *reader, struct peppy_config *config);
+
+/* Pin the next message. Each success is ended by one peppy_unpin(reader, message->pin, message->data). */
+int peppy_take(struct peppy_reader *reader, struct peppy_message *message);
+int peppy_unpin(struct peppy_reader *reader, uint32_t pin, const void *data);
+/* Copy the next message into buffer. PEPPY_TOO_LONG: nothing taken, message->length says how much room it needs. */
+int peppy_take_copy(struct peppy_reader *reader, void *buffer, uint64_t room, struct peppy_message *message);
+/* Up to `limit` messages in order, each at a 64-byte aligned place of buffer; ends early at the first that does not
+ * fit. The rule for a lapped reader is applied once, at entry. *count says how many; 0 of them is PEPPY_EMPTY etc. */
+int peppy_take_many(struct peppy_reader *reader, void *buffer, uint64_t room, struct peppy_message *messages,
+                    uint32_t limit, uint32_t *count);
+/* Count one view that had to be a private copy because every pin was in use. */
+void peppy_copy_forced(struct peppy_reader *reader);
+
+/* Say "I am about to sleep" and look again: PEPPY_EMPTY = armed, sleep on the doorbell; PEPPY_OK = there is something;
+ * PEPPY_CLOSED = the end. */
+int peppy_arm(struct peppy_reader *reader);
+/* Wait until there is something: spin, arm, poll(doorbell), again. PEPPY_OK, PEPPY_EMPTY at the timeout, PEPPY_CLOSED,
+ * -EINTR after a signal. Timeout < 0: for ever. `doorbell` is the eventfd this row was reserved with. */
+int peppy_wait(struct peppy_reader *reader, int doorbell, int64_t timeout_ns, int64_t spin_ns);
+
+/* 1 while somebody holds the writer's lease, 0 when nobody does: then take what is left before giving up. */
+int peppy_writer_alive(struct peppy_reader *reader);
+int peppy_reader_stats(struct peppy_reader *reader, struct peppy_row_stats *stats, uint64_t *head);
+/* Give the row up. Views stay valid: the handle lives on until the last of them is unpinned. */
+void peppy_reader_close(struct peppy_reader *reader);
+
+/* --- observer: counters of somebody else's stream, without a row --------------------------------------------------- */
+int peppy_observer_open(int data_fd, int ctrl_fd, struct peppy_observer **observer);
+int peppy_observer_stats(struct peppy_observer *observer, struct peppy_stream_stats *stats);
+int peppy_observer_row(struct peppy_observer *observer, uint32_t row, struct peppy_row_stats *stats);
+void peppy_observer_close(struct peppy_observer *observer);
+
+/* Version of the segment layout: another value means another, incompatible layout. */
+uint64_t peppy_layout_hash(void);

@@ -1,0 +1,53 @@
+"""What pyproject.toml cannot say: the cffi module, the shim program beside it, and the abi3 tag of the one wheel."""
+
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+
+class Program(Extension):
+    """A plain C program that ships inside the package, under peppy/_bin/."""
+
+
+class BuildWithPrograms(build_ext):
+    def get_ext_filename(self, fullname: str) -> str:
+        extension = self.ext_map.get(fullname)
+        if isinstance(extension, Program):
+            *package, name = fullname.split(".")
+            return str(Path(*package, name.replace("_", "-")))
+        return super().get_ext_filename(fullname)
+
+    def build_extension(self, ext: Extension) -> None:
+        if not isinstance(ext, Program):
+            super().build_extension(ext)
+            return
+        objects = self.compiler.compile(
+            ext.sources, output_dir=self.build_temp, extra_postargs=ext.extra_compile_args, depends=ext.depends
+        )
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.compiler.link_executable(objects, target.name, output_dir=str(target.parent))
+
+    def get_export_symbols(self, ext: Extension) -> list[str]:
+        return [] if isinstance(ext, Program) else super().get_export_symbols(ext)
+
+
+class Abi3Wheel(bdist_wheel):
+    def finalize_options(self) -> None:
+        self.py_limited_api = "cp311"
+        super().finalize_options()
+
+
+setup(
+    cffi_modules=["cffi_build.py:ffibuilder"],
+    ext_modules=[
+        Program(
+            "peppy._bin.peppy_shim",
+            sources=["csrc/shim/peppy_shim.c"],
+            extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
+        )
+    ],
+    cmdclass={"build_ext": BuildWithPrograms, "bdist_wheel": Abi3Wheel},
+)
