@@ -1,0 +1,3 @@
+"""peppy: robot middleware for one machine."""
+
+__version__ = "0.1.0"
