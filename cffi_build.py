@@ -7,7 +7,7 @@ from cffi import FFI
 CSRC = Path("csrc")
 
 ffibuilder = FFI()
-ffibuilder.cdef((CSRC / "peppy_ring.h").read_text())
+ffibuilder.cdef((CSRC / "peppy_ring.h").read_text().replace("#pragma once", ""))
 ffibuilder.set_source(
     "peppy.ring._core",
     '#include <stdint.h>\n#include "peppy_ring.h"',
