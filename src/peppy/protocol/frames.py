@@ -1,0 +1,412 @@
+"""All frames, one class each: the whole protocol in one place (docs/design/protocol.md draws the sequences).
+
+A frame's header is a msgpack array of its fields in the order below; later versions may only append fields with
+defaults. `FRAMES` at the end gives the numbers. A class with an `Answer` is a request: it carries a request id, and
+the answer is `Done` with that id, whose result is an `Answer`, or `Failed`. Everything else is a notice (id 0).
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from peppy.protocol.answers import (
+    Added,
+    Attached,
+    Built,
+    Information,
+    LogPlace,
+    NodeDetails,
+    ProbeAnswer,
+    Pruned,
+    Removed,
+    Reset,
+    ServiceStopped,
+    Stack,
+    Started,
+    Stopped,
+    StreamOpened,
+    Subscribed,
+    Synced,
+    Topics,
+)
+
+
+class Frame(msgspec.Struct, array_like=True):
+    """Anything that travels on the socket; `descriptors` says how many file descriptors ride on it."""
+
+    Answer: ClassVar[type[msgspec.Struct] | None] = None
+    descriptors: ClassVar[range] = range(1)  # how many are allowed: none, unless a class says more
+
+
+class Problem(msgspec.Struct, array_like=True):
+    """`peppy.errors.Problem` on the wire."""
+
+    kind: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    path: str | None = None
+    hint: str | None = None
+
+
+# --- session -------------------------------------------------------------------------------------------------------
+
+
+class Hello(Frame):
+    """First frame of every connection. `role` is `cli`, `node` or `standalone`; the last three are None for `cli`.
+
+    `state` is None on the first connection of a process; after a reconnect it is the state the instance had.
+    """
+
+    protocol_version: int
+    library_version: str
+    layout_hash: int
+    role: str
+    pid: int
+    name: str | None = None
+    tag: str | None = None
+    instance_id: str | None = None
+    state: str | None = None
+
+
+class Welcome(Frame):
+    """The hello was accepted. `epoch` is random, one per life of a daemon."""
+
+    protocol_version: int
+    daemon_version: str
+    daemon_pid: int
+    core_node_name: str
+    epoch: str
+
+
+class Refuse(Frame):
+    """The hello was not accepted; the daemon closes the connection after it."""
+
+    kind: str
+    message: str
+    hint: str | None = None
+
+
+class Done(Frame):
+    """A request succeeded; `result` decodes as the request's `Answer`."""
+
+    result: msgspec.Raw
+
+
+class Failed(Frame):
+    """A request failed: a `PeppyError` on the wire."""
+
+    kind: str
+    message: str
+    hint: str | None = None
+    details: tuple[Problem, ...] = ()
+
+
+class Output(Frame):
+    """Something to show while a request runs (its id). `stream`: `stdout`, `stderr`, `info` or `warning`."""
+
+    stream: str
+    text: str
+
+
+class Cancel(Frame):
+    """Cancel the request with this frame's id; that request is answered by its own `Done` or `Failed` (`Aborted`)."""
+
+
+# --- requests of the command line ----------------------------------------------------------------------------------
+
+
+class Info(Frame):
+    """Tell about the daemon itself."""
+
+    Answer = Information
+
+
+class StackList(Frame):
+    """List nodes, instances, standalone programs and edges."""
+
+    Answer = Stack
+
+
+class StackReset(Frame):
+    """Stop all instances and drop every node but the core node."""
+
+    Answer = Reset
+    force: bool = False
+
+
+class TopicList(Frame):
+    """List the topics of live instances with their counters."""
+
+    Answer = Topics
+
+
+class NodeSync(Frame):
+    """Generate the library of the node in `directory` (absolute)."""
+
+    Answer = Synced
+    directory: str
+    timeout_secs: float
+
+
+class NodeAdd(Frame):
+    """Stage a snapshot of the node at `source` (absolute path of a directory, a manifest or an archive)."""
+
+    Answer = Added
+    source: str
+    variant: str | None
+    force: bool
+    stop_instances: bool
+    timeout_secs: float
+
+
+class NodeBuild(Frame):
+    """Build a node. `if_needed`: answer at once when it is Ready, wait when somebody else builds it."""
+
+    Answer = Built
+    node: str
+    force: bool
+    if_needed: bool
+    environment: dict[str, str]
+    timeout_secs: float
+
+
+class NodeRun(Frame):
+    """Start an instance. `arguments` are `key=value` pairs as typed, `bindings` `KEY@VALUE` pairs as typed."""
+
+    Answer = Started
+    node: str
+    instance_id: str | None
+    arguments: tuple[tuple[str, str], ...]
+    bindings: tuple[tuple[str, str], ...]
+    environment: dict[str, str]
+    timeout_secs: float
+
+
+class NodeStop(Frame):
+    """Stop instances together, with one grace."""
+
+    Answer = Stopped
+    instance_ids: tuple[str, ...]
+
+
+class NodeRemove(Frame):
+    """Drop a node from the stack."""
+
+    Answer = Removed
+    node: str
+    force: bool
+    stop_instances: bool
+
+
+class NodeInfo(Frame):
+    """Tell everything about one node."""
+
+    Answer = NodeDetails
+    node: str
+    statistics: bool = False
+
+
+class NodePrune(Frame):
+    """Drop records of finished and failed instances, of one node or of all."""
+
+    Answer = Pruned
+    node: str | None
+
+
+class NodeLogs(Frame):
+    """Where is the log of an instance id, or the newest `run`, `add` or `build` log of a name:tag?"""
+
+    Answer = LogPlace
+    target: str
+    which: str
+
+
+class ServiceStop(Frame):
+    """End the daemon, after all instances unless `keep_instances`."""
+
+    Answer = ServiceStopped
+    keep_instances: bool
+
+
+# --- life of a node process ----------------------------------------------------------------------------------------
+
+
+class Ready(Frame):
+    """Node to daemon: connected and configured; setup runs now."""
+
+
+class Healthy(Frame):
+    """Node to daemon: setup has returned."""
+
+
+class Ending(Frame):
+    """Node to daemon: the process is about to end by itself; `error` is the last line of its traceback, if any."""
+
+    error: str | None = None
+
+
+class Probe(Frame):
+    """Daemon to node: are you well?"""
+
+    Answer = ProbeAnswer
+
+
+class Shutdown(Frame):
+    """Daemon to node: end within `grace_secs`."""
+
+    reason: str
+    grace_secs: float
+
+
+# --- topics --------------------------------------------------------------------------------------------------------
+
+
+class StreamOpen(Frame):
+    """Producer to daemon: this stream exists. Descriptors: DATA, CTRL. Sent again after a reconnect."""
+
+    Answer = StreamOpened
+    descriptors = range(2, 3)
+    stream_id: int
+    topic: str
+    qos: int
+    schema_hash: int
+    generation: int
+
+
+class StreamClose(Frame):
+    """Producer to daemon: the stream has been closed; its last messages stay readable for those attached."""
+
+    stream_id: int
+
+
+class Subscribe(Frame):
+    """Consumer to daemon: read `topic` through slot `link_id`. Descriptor: the subscription's eventfd (doorbell).
+
+    `newest_after_loss` is not sent: the reader follows the producer's profile. `held` names the streams that a
+    subscription already reads when it registers again after a reconnect, as (stream_id, row, ticket).
+    """
+
+    Answer = Subscribed
+    descriptors = range(1, 2)
+    subscription_id: int
+    link_id: str
+    topic: str
+    schema_hash: int
+    held: tuple[tuple[int, int, int], ...] = ()
+
+
+class Unsubscribe(Frame):
+    """Consumer to daemon: the subscription is closed and all its rows are given up."""
+
+    subscription_id: int
+
+
+class Attach(Frame):
+    """Daemon to producer: reserve a row. Descriptor: the doorbell, the first time this process sees `doorbell_id`."""
+
+    Answer = Attached
+    descriptors = range(2)
+    stream_id: int
+    doorbell_id: int
+    history: int
+
+
+class Attachment(Frame):
+    """Daemon to consumer: here is a stream and your row. Descriptors: DATA, CTRL."""
+
+    descriptors = range(2, 3)
+    subscription_id: int
+    stream_id: int
+    producer_instance_id: str
+    qos: int
+    claim: tuple[int, int, int, int, int, int]  # epoch_hi, epoch_lo, generation, ticket, start_seq, row
+
+
+class AttachmentRefused(Frame):
+    """Daemon to consumer: this producer's stream cannot be read: `SchemaMismatch` or `TooManyReaders`."""
+
+    subscription_id: int
+    producer_instance_id: str
+    kind: str
+    message: str
+
+
+class AttachmentStale(Frame):
+    """Consumer to daemon: the row was no longer free for me (ring.md, Attach); give it back and attach me again."""
+
+    subscription_id: int
+    stream_id: int
+    row: int
+    ticket: int
+
+
+class RowLeft(Frame):
+    """Daemon to producer: the reader of this row has left or never came; take the row back."""
+
+    stream_id: int
+    row: int
+    ticket: int
+
+
+class DoorbellGone(Frame):
+    """Daemon to producer: no row will be reserved for this doorbell any more; forget and close it."""
+
+    doorbell_id: int
+
+
+class StreamGone(Frame):
+    """Daemon to consumer: the writer of this stream has closed it or is dead; take what is left."""
+
+    subscription_id: int
+    stream_id: int
+
+
+FRAMES: dict[int, type[Frame]] = {
+    1: Hello,
+    2: Welcome,
+    3: Refuse,
+    4: Done,
+    5: Failed,
+    6: Output,
+    7: Cancel,
+    16: Info,
+    17: StackList,
+    18: StackReset,
+    19: TopicList,
+    20: NodeSync,
+    21: NodeAdd,
+    22: NodeBuild,
+    23: NodeRun,
+    24: NodeStop,
+    25: NodeRemove,
+    26: NodeInfo,
+    27: NodePrune,
+    28: NodeLogs,
+    29: ServiceStop,
+    48: Ready,
+    49: Healthy,
+    50: Ending,
+    51: Probe,
+    52: Shutdown,
+    64: StreamOpen,
+    65: StreamClose,
+    66: Subscribe,
+    67: Unsubscribe,
+    68: Attach,
+    69: Attachment,
+    70: AttachmentRefused,
+    71: AttachmentStale,
+    72: RowLeft,
+    73: DoorbellGone,
+    74: StreamGone,
+}
+NUMBERS: dict[type[Frame], int] = {kind: number for number, kind in FRAMES.items()}
+
+_REQUESTS_OF_CLI = {Info, StackList, StackReset, TopicList, NodeSync, NodeAdd, NodeBuild, NodeRun, NodeStop, NodeRemove}
+_TOPICS_OF_NODE = {StreamOpen, StreamClose, Subscribe, Unsubscribe, AttachmentStale}
+
+FROM_CLI = frozenset({Hello, Cancel, NodeInfo, NodePrune, NodeLogs, ServiceStop} | _REQUESTS_OF_CLI)
+FROM_NODE = frozenset({Hello, Done, Failed, Ready, Healthy, Ending} | _TOPICS_OF_NODE)
+"""What each role may send; anything else is a protocol error that closes the connection."""
