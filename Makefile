@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CSOURCES := $(wildcard csrc/*.c csrc/*.h csrc/shim/*.c)
+CSOURCES := $(wildcard csrc/*.c csrc/*.h csrc/shim/*.c csrc/shim/*.h)
 
 .PHONY: demo test check bench asan ubsan tsan torture clean machine
 

@@ -28,7 +28,9 @@ class BuildWithPrograms(build_ext):
         )
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.compiler.link_executable(objects, target.name, output_dir=str(target.parent))
+        self.compiler.link_executable(
+            objects, target.name, output_dir=str(target.parent), extra_postargs=ext.extra_link_args
+        )
 
     def get_export_symbols(self, ext: Extension) -> list[str]:
         return [] if isinstance(ext, Program) else super().get_export_symbols(ext)
@@ -45,8 +47,10 @@ setup(
     ext_modules=[
         Program(
             "peppy._bin.peppy_shim",
-            sources=["csrc/shim/peppy_shim.c"],
-            extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra"],
+            sources=sorted(str(source) for source in Path("csrc/shim").glob("*.c")),
+            depends=sorted(str(header) for header in Path("csrc/shim").glob("*.h")),
+            extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-pthread"],
+            extra_link_args=["-pthread"],
         )
     ],
     cmdclass={"build_ext": BuildWithPrograms, "bdist_wheel": Abi3Wheel},
