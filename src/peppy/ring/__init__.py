@@ -1,0 +1,40 @@
+"""Streams through shared memory: one writer, up to 64 readers, one host (docs/design/ring.md).
+
+Writer    publish by copy, by gathering parts, or in place (Loan); keep rows for readers (Claim)
+Reader    take by copy (ReceiveBuffer), many at once, or as a View; arm, wait
+Observer  counters of somebody else's stream
+plan      depth, budget and message size -> Geometry
+"""
+
+from peppy.ring.buffers import ReceiveBuffer, SendBuffer
+from peppy.ring.claim import Claim
+from peppy.ring.config import StreamConfig
+from peppy.ring.geometry import Geometry, plan
+from peppy.ring.loan import Loan
+from peppy.ring.observer import Observer
+from peppy.ring.outcome import MessageTooLong, Outcome, StaleClaim, StreamClosed
+from peppy.ring.reader import Reader, View
+from peppy.ring.stats import ReaderStats, RowStats, StreamStats
+from peppy.ring.writer import History, Writer
+
+__all__ = [
+    "Claim",
+    "Geometry",
+    "History",
+    "Loan",
+    "MessageTooLong",
+    "Observer",
+    "Outcome",
+    "Reader",
+    "ReaderStats",
+    "ReceiveBuffer",
+    "RowStats",
+    "SendBuffer",
+    "StaleClaim",
+    "StreamClosed",
+    "StreamConfig",
+    "StreamStats",
+    "View",
+    "Writer",
+    "plan",
+]

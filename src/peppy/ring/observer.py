@@ -1,0 +1,39 @@
+"""Counters of somebody else's stream, without a row: nothing that an observer does is seen by writer or readers."""
+
+from typing import Self
+
+from peppy.ring._core import Pointer, ffi, lib
+from peppy.ring.outcome import failure
+from peppy.ring.stats import RowStats, StreamStats, row_stats, stream_stats
+
+
+class Observer:
+    """A read-only look at one stream generation; it stays valid after the stream's end."""
+
+    def __init__(self, handle: Pointer) -> None:
+        self._handle = handle
+
+    @classmethod
+    def open(cls, data_fd: int, ctrl_fd: int) -> Self:
+        """Check and map both segments; the descriptors stay the caller's. OSError when they are not a stream's."""
+        cell = ffi.new("struct peppy_observer **")
+        code = lib.peppy_observer_open(data_fd, ctrl_fd, cell)
+        if code:
+            raise failure(code, "observe a stream")
+        return cls(ffi.gc(cell[0], lib.peppy_observer_close))
+
+    def stats(self) -> StreamStats:
+        """The stream's counters, as its writer keeps them."""
+        struct = ffi.new("struct peppy_stream_stats *")
+        code = lib.peppy_observer_stats(self._handle, struct)
+        if code:
+            raise failure(code, "read a stream's counters")
+        return stream_stats(struct)
+
+    def row(self, row: int) -> RowStats:
+        """The counters of one row; `state` is 0 while nobody reads there."""
+        struct = ffi.new("struct peppy_row_stats *")
+        code = lib.peppy_observer_row(self._handle, row, struct)
+        if code:
+            raise failure(code, f"read the counters of row `{row}`")
+        return row_stats(struct)

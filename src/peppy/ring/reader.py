@@ -1,0 +1,170 @@
+"""The consumer's end of a stream: take messages by copy or as views, and sleep until there are some."""
+
+import errno
+from functools import partial
+from time import monotonic_ns
+from typing import NamedTuple, NoReturn, Self
+
+from peppy.ring._core import Pointer, ffi, lib
+from peppy.ring.buffers import ReceiveBuffer, taken
+from peppy.ring.claim import Claim, to_struct
+from peppy.ring.config import StreamConfig, stream_config
+from peppy.ring.outcome import Outcome, StreamClosed, failure
+from peppy.ring.stats import ReaderStats, row_stats
+
+_OUTCOMES = tuple(Outcome)
+_take = lib.peppy_take
+_take_copy = lib.peppy_take_copy
+_unpin = lib.peppy_unpin
+
+
+class View(NamedTuple):
+    """A message in place: `data` is read-only and does not change as long as any slice of it lives."""
+
+    data: memoryview
+    sequence: int
+    publish_time_ns: int
+
+
+class Reader:
+    """One reader's row of one stream generation; every method may be called from any thread.
+
+    All methods raise RuntimeError in a process forked after `open`, and StreamClosed after `close`.
+    """
+
+    def __init__(self, raw: Pointer, handle: Pointer, config: StreamConfig) -> None:
+        # Views unpin through `_raw`: the core keeps its handle until the last of them is gone. Everything else goes
+        # through `_handle`, whose death gives the row up as soon as no call uses it any more.
+        self._raw = raw
+        self._handle = handle
+        self.config = config
+
+    @classmethod
+    def open(cls, data_fd: int, ctrl_fd: int, claim: Claim, *, newest: bool) -> Self:
+        """Check both segments and take the row of `claim`. The descriptors stay the caller's and may be closed.
+
+        `newest`: a reader that was overtaken goes on with the newest message, else with the oldest still held. Raises
+        StaleClaim when the row is somebody else's, OSError when the segments are not those of a stream.
+        """
+        cell = ffi.new("struct peppy_reader **")
+        code = lib.peppy_reader_open(data_fd, ctrl_fd, to_struct(claim), newest, cell)
+        if code:
+            raise failure(code, f"attach to row `{claim.row}` of a stream")
+        raw = cell[0]
+        handle = ffi.gc(raw, lib.peppy_reader_close)
+        config = ffi.new("struct peppy_config *")
+        code = lib.peppy_reader_config(handle, config)
+        if code:
+            raise failure(code, "read the geometry of a stream")
+        return cls(raw, handle, stream_config(config))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name == "_handle":  # deleted by close, so that the hot paths need no test of their own
+            raise StreamClosed("the reader is closed")
+        raise AttributeError(name)
+
+    def take_into(self, buffer: ReceiveBuffer) -> tuple[int, int, int] | Outcome:
+        """Copy the next message to the start of `buffer.data`: its length, sequence and publish time.
+
+        The buffer grows when it has to. Otherwise EMPTY (nothing now) or CLOSED (nothing ever again).
+        """
+        while True:
+            code = _take_copy(self._handle, buffer.pointer, buffer.room, buffer.message)
+            if not code:
+                return taken(buffer.records)
+            if code == Outcome.TOO_LONG:
+                buffer.grow(taken(buffer.records)[0])
+            elif code != Outcome.AGAIN:
+                return _outcome(code)
+
+    def take_many(self, buffer: ReceiveBuffer, limit: int) -> list[tuple[int, int, int, int]] | Outcome:
+        """Copy up to `limit` messages in order; offset in `buffer.data`, length, sequence and publish time of each.
+
+        Brings at least one message when there is one, and at most `buffer.messages`; else EMPTY or CLOSED.
+        """
+        limit = min(limit, buffer.messages)
+        while True:
+            code = lib.peppy_take_many(self._handle, buffer.pointer, buffer.room, buffer.message, limit, buffer.count)
+            count = buffer.count[0]
+            if not code and count:
+                return buffer.placed(count)
+            if code == Outcome.TOO_LONG:
+                buffer.grow(taken(buffer.records)[0])
+            elif code != Outcome.AGAIN:
+                return _outcome(code)
+
+    def take_view(self) -> View | Outcome:
+        """Pin the next message and show it in place, until the last slice of its memoryview dies.
+
+        With every pin but one in use the view is of a private copy, counted as `copies_forced`
+        (docs/reference/qos.md, Loans). EMPTY and CLOSED as in `take_into`.
+        """
+        message = ffi.new("struct peppy_message *")
+        while True:
+            code = _take(self._handle, message)
+            if not code:
+                break
+            if code == Outcome.TOO_MANY_HELD:
+                return self._take_private_copy()
+            if code != Outcome.AGAIN:
+                return _outcome(code)
+        pinned = ffi.gc(message.data, partial(_unpin, self._raw, message.pin))
+        data = memoryview(ffi.buffer(pinned, message.length)).toreadonly()
+        return View(data, message.sequence, message.publish_time_ns)
+
+    def _take_private_copy(self) -> View | Outcome:
+        buffer = ReceiveBuffer(self.config.capacity)
+        result = self.take_into(buffer)
+        if isinstance(result, Outcome):
+            return result
+        length, sequence, publish_time_ns = result
+        lib.peppy_copy_forced(self._handle)
+        return View(memoryview(buffer.data)[:length].toreadonly(), sequence, publish_time_ns)
+
+    def arm(self) -> Outcome:
+        """Say "I am about to sleep" and look again: EMPTY = sleep on the doorbell, OK = there is something, CLOSED.
+
+        Read the doorbell before this, never after: the wake-up for a message that comes in between would be lost.
+        """
+        return _outcome(lib.peppy_arm(self._handle))
+
+    def wait(self, doorbell: int, timeout: float | None = None, spin_us: float = 0.0) -> Outcome:
+        """Wait, interpreter lock released, until there is something: OK, CLOSED, or EMPTY after `timeout` seconds.
+
+        `doorbell` is the eventfd that the row was reserved with. Signal handlers run; their exceptions come through.
+        """
+        spin_ns = int(spin_us * 1000)
+        left_ns = -1 if timeout is None else max(0, int(timeout * 1e9))
+        deadline = monotonic_ns() + left_ns
+        while True:
+            code = lib.peppy_wait(self._handle, doorbell, left_ns, spin_ns)
+            if code != -errno.EINTR:
+                return _outcome(code)
+            if timeout is not None:
+                left_ns = max(0, deadline - monotonic_ns())
+
+    def writer_alive(self) -> bool:
+        """False when nobody holds the writer's lease any more: take what is left, then give up."""
+        code = lib.peppy_writer_alive(self._handle)
+        if code < 0:
+            raise failure(code, "look for the writer")
+        return bool(code)
+
+    def stats(self) -> ReaderStats:
+        """This row's counters and the last published sequence."""
+        row, head = ffi.new("struct peppy_row_stats *"), ffi.new("uint64_t *")
+        code = lib.peppy_reader_stats(self._handle, row, head)
+        if code:
+            raise failure(code, "read a row's counters")
+        return ReaderStats(row_stats(row), head[0])
+
+    def close(self) -> None:
+        """Give the row up; views stay valid until they die. A second call does nothing, a wait in progress ends first."""
+        if "_handle" in self.__dict__:
+            del self._handle
+
+
+def _outcome(code: int) -> Outcome:
+    if code < 0:
+        raise failure(code, "take a message")
+    return _OUTCOMES[code]
