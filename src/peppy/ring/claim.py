@@ -1,8 +1,13 @@
 """The place that a writer keeps for a reader to come."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
-from peppy.ring._core import ClaimStruct, ffi
+from typing import TYPE_CHECKING, NamedTuple
+
+from peppy.ring._core import ffi
+
+if TYPE_CHECKING:
+    from peppy.ring._core import ClaimStruct
 
 
 class Claim(NamedTuple):

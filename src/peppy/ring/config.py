@@ -1,8 +1,11 @@
 """What a stream is made of, as its segments say."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
-from peppy.ring._core import ConfigStruct
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from peppy.ring._core import ConfigStruct
 
 
 class StreamConfig(NamedTuple):

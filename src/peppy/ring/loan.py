@@ -5,13 +5,19 @@ when nobody can write any more; otherwise the message is copied, and the kept ch
 view of it dies.
 """
 
+from __future__ import annotations
+
 import weakref
 from functools import partial
+from typing import TYPE_CHECKING
 
 from peppy.errors import LoanReleased
-from peppy.ring._core import Pointer, ffi, lib
+from peppy.ring._core import ffi, lib
 from peppy.ring.geometry import Geometry
 from peppy.ring.outcome import Outcome, publish_failure
+
+if TYPE_CHECKING:
+    from peppy.ring._core import Pointer
 
 _NO_SEQUENCE = ffi.NULL
 
@@ -61,7 +67,7 @@ class Loan:
         if self._pointer is not None:
             self._drop_views()
 
-    def _drop_views(self) -> "weakref.ref[Pointer]":
+    def _drop_views(self) -> weakref.ref[Pointer]:
         assert self._pointer is not None
         watched = weakref.ref(self._pointer)
         self._view = self._pointer = None

@@ -1,10 +1,15 @@
 """Counters of somebody else's stream, without a row: nothing that an observer does is seen by writer or readers."""
 
-from typing import Self
+from __future__ import annotations
 
-from peppy.ring._core import Pointer, ffi, lib
+from typing import TYPE_CHECKING, Self
+
+from peppy.ring._core import ffi, lib
 from peppy.ring.outcome import failure
 from peppy.ring.stats import RowStats, StreamStats, row_stats, stream_stats
+
+if TYPE_CHECKING:
+    from peppy.ring._core import Pointer
 
 
 class Observer:

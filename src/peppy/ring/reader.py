@@ -1,16 +1,21 @@
 """The consumer's end of a stream: take messages by copy or as views, and sleep until there are some."""
 
+from __future__ import annotations
+
 import errno
 from functools import partial
 from time import monotonic_ns
-from typing import NamedTuple, NoReturn, Self
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
-from peppy.ring._core import Pointer, ffi, lib
+from peppy.ring._core import ffi, lib
 from peppy.ring.buffers import ReceiveBuffer, taken
 from peppy.ring.claim import Claim, to_struct
 from peppy.ring.config import StreamConfig, stream_config
 from peppy.ring.outcome import Outcome, StreamClosed, failure
 from peppy.ring.stats import ReaderStats, row_stats
+
+if TYPE_CHECKING:
+    from peppy.ring._core import Pointer
 
 _OUTCOMES = tuple(Outcome)
 _take = lib.peppy_take
@@ -159,7 +164,7 @@ class Reader:
         return ReaderStats(row_stats(row), head[0])
 
     def close(self) -> None:
-        """Give the row up; views stay valid until they die. A second call does nothing, a wait in progress ends first."""
+        """Give the row up; views stay valid until they die, a wait in progress ends first. May be called again."""
         if "_handle" in self.__dict__:
             del self._handle
 

@@ -1,8 +1,11 @@
 """Counters of a stream and of one row of it, copied out of shared memory at one moment."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
-from peppy.ring._core import RowStatsStruct, StreamStatsStruct
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from peppy.ring._core import RowStatsStruct, StreamStatsStruct
 
 
 class StreamStats(NamedTuple):

@@ -1,18 +1,23 @@
 """The producer's end of a stream: publish by copy, publish in place, keep places for readers."""
 
+from __future__ import annotations
+
 import errno
 import secrets
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
-from peppy.ring._core import Pointer, ffi, lib
+from peppy.ring._core import ffi, lib
 from peppy.ring.buffers import SendBuffer
 from peppy.ring.claim import Claim, from_struct
 from peppy.ring.geometry import Geometry
 from peppy.ring.loan import Loan, take_loan
 from peppy.ring.outcome import StreamClosed, failure, publish_failure
 from peppy.ring.stats import StreamStats, stream_stats
+
+if TYPE_CHECKING:
+    from peppy.ring._core import Pointer
 
 _NO_SEQUENCE = ffi.NULL
 _publish = lib.peppy_publish
