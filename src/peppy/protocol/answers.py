@@ -258,6 +258,6 @@ class Subscribed(Answer):
 
 
 class Attached(Answer):
-    """The reserved row: epoch_hi, epoch_lo, generation, ticket, start_seq, row."""
+    """The reserved row as peppy.ring.Claim: epoch_hi, epoch_lo, generation, row, ticket, start_seq."""
 
     claim: tuple[int, int, int, int, int, int]

@@ -36,6 +36,7 @@ class Frame(msgspec.Struct, array_like=True):
 
     Answer: ClassVar[type[msgspec.Struct] | None] = None
     descriptors: ClassVar[range] = range(1)  # how many are allowed: none, unless a class says more
+    may_lose_descriptors: ClassVar[bool] = False  # arrives `truncated` when the receiver has no room for descriptors
 
 
 class Problem(msgspec.Struct, array_like=True):
@@ -308,6 +309,7 @@ class Attach(Frame):
 
     Answer = Attached
     descriptors = range(2)
+    may_lose_descriptors = True
     stream_id: int
     doorbell_id: int
     history: int
@@ -317,11 +319,12 @@ class Attachment(Frame):
     """Daemon to consumer: here is a stream and your row. Descriptors: DATA, CTRL."""
 
     descriptors = range(2, 3)
+    may_lose_descriptors = True
     subscription_id: int
     stream_id: int
     producer_instance_id: str
     qos: int
-    claim: tuple[int, int, int, int, int, int]  # epoch_hi, epoch_lo, generation, ticket, start_seq, row
+    claim: tuple[int, int, int, int, int, int]  # as in `Attached`
 
 
 class AttachmentRefused(Frame):

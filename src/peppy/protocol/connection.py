@@ -1,0 +1,152 @@
+"""Frames over a socket for an event loop; `blocking.py` is its twin for threads (docs/design/protocol.md)."""
+
+import asyncio
+import socket
+import time
+from collections import deque
+
+from peppy.protocol.frame import ConnectionClosed, Parser, Received, close_all, encode
+from peppy.protocol.frames import Frame
+from peppy.protocol.wire import FRAME_SECS, duplicates, hang_up, next_frame, peer_credentials, write_to
+
+MAX_QUEUED = 8 << 20
+"""Bytes that may wait for a peer that does not read; one more ends the connection."""
+
+
+class Connection:
+    """One connected socket, owned from now on, in the event loop that runs.
+
+    `allowed` names the frames that the peer may send (None: all). One task at a time receives. `peer` says who is at
+    the other end, `closed` why the connection has ended (None while it is open).
+    """
+
+    def __init__(self, connected: socket.socket, allowed: frozenset[type[Frame]] | None = None) -> None:
+        connected.setblocking(False)
+        self.peer = peer_credentials(connected)
+        self.closed: ConnectionClosed | None = None
+        self._socket = connected
+        self._parser = Parser(allowed)
+        self._loop = asyncio.get_running_loop()
+        self._readable: asyncio.Future[None] | None = None
+        self._watches_readable = False
+        self._unsent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        self._unsent_size = 0
+
+    def restrict(self, allowed: frozenset[type[Frame]]) -> None:
+        """From the next frame on take only these types: the peer's role is known now."""
+        self._parser.restrict(allowed)
+
+    def send(self, frame: Frame, request_id: int = 0, fds: tuple[int, ...] = ()) -> None:
+        """Send or queue a frame; never waits. The descriptors stay the caller's, who may close them afterwards.
+
+        Raises `ConnectionClosed` when the connection has ended or ends now because too much is queued, `PeppyError`
+        (`Refused`) when the frame is too large: then nothing was sent.
+        """
+        if self.closed:
+            raise self._reason()
+        data = encode(frame, request_id, len(fds))
+        if len(data) + self._unsent_size > MAX_QUEUED:
+            self._end(ConnectionClosed(f"the peer does not read: {self._unsent_size} bytes wait for it"))
+            raise self._reason()
+        try:
+            written = 0 if self._unsent else write_to(self._socket, memoryview(data), fds)
+            if written < len(data):
+                self._queue(memoryview(data)[written:], () if written else duplicates(fds))
+        except ConnectionClosed as error:
+            self._end(error)
+            raise
+        except OSError as error:
+            self._end(ConnectionClosed(f"no room for descriptors that wait: {error.strerror}"))
+            raise self._reason() from None
+
+    async def receive(self) -> Received:
+        """The next frame. Raises `ConnectionClosed`; a `ProtocolViolation` when the peer broke a rule."""
+        while True:
+            if self.closed:
+                raise self._reason()
+            try:
+                received = next_frame(self._socket, self._parser, time.monotonic)
+            except ConnectionClosed as error:
+                self._end(error)
+                raise
+            if received is not None:
+                return received
+            await self._wait_readable()
+
+    def close(self) -> None:
+        """End the connection; a waiting `receive` raises `ConnectionClosed`. What is still queued is dropped."""
+        self._end(ConnectionClosed("this side has closed the connection"))
+
+    def _reason(self) -> ConnectionClosed:
+        assert self.closed is not None
+        return type(self.closed)(self.closed.message)
+
+    def _end(self, reason: ConnectionClosed) -> None:
+        if self.closed:
+            return
+        self.closed = reason
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        hang_up(self._socket)
+        self._socket.close()
+        self._parser.close()
+        for _, fds in self._unsent:
+            close_all(fds)
+        self._unsent.clear()
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    async def _wait_readable(self) -> None:
+        """Wait for bytes, no longer than the frame that has begun may take."""
+        if self._readable is not None:
+            raise RuntimeError("another task is receiving from this connection")
+        if not self._watches_readable:
+            self._loop.add_reader(self._socket, self._on_readable)
+            self._watches_readable = True
+        self._readable = self._loop.create_future()
+        since = self._parser.incomplete_since
+        late = None if since is None else self._loop.call_at(since + FRAME_SECS, self._wake)
+        try:
+            await self._readable
+        finally:
+            self._readable = None
+            if late:
+                late.cancel()
+
+    def _on_readable(self) -> None:
+        if self._readable is None:  # nobody receives: the kernel keeps the bytes, and the peer is held back
+            self._loop.remove_reader(self._socket)
+            self._watches_readable = False
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def _queue(self, data: memoryview, fds: tuple[int, ...]) -> None:
+        if not self._unsent:
+            self._loop.add_writer(self._socket, self._on_writable)
+        self._unsent.append((data, fds))
+        self._unsent_size += len(data)
+
+    def _on_writable(self) -> None:
+        try:
+            while self._unsent:
+                data, fds = self._unsent[0]
+                written = write_to(self._socket, data, fds)
+                if written == 0:
+                    return
+                close_all(fds)
+                self._unsent_size -= written
+                if written < len(data):
+                    self._unsent[0] = (data[written:], ())
+                    return
+                self._unsent.popleft()
+        except ConnectionClosed as error:
+            self._end(error)
+            return
+        self._loop.remove_writer(self._socket)

@@ -1,0 +1,227 @@
+"""One frame as bytes, and bytes as frames (docs/design/protocol.md, One frame, draws the layout and the rules).
+
+A frame is a prefix of 16 bytes and one msgpack array. The array stands in the header when it has at most 65 535 bytes;
+a longer one stands in the payload and the header is empty.
+"""
+
+import os
+import struct
+import time
+from collections import deque
+from functools import cache
+from typing import NamedTuple
+
+import msgspec
+
+from peppy.errors import PeppyError
+from peppy.protocol.frames import FRAMES, NUMBERS, Cancel, Done, Failed, Frame, Output
+
+PREFIX = struct.Struct("<IHBBQ")
+"""length (of what follows it), header length, type, number of descriptors, request id."""
+
+MAX_FRAME = 1 << 20
+"""The largest `length`, in bytes."""
+
+MAX_DESCRIPTORS = 4
+"""The largest number of descriptors that ride on one frame."""
+
+_LENGTH_FIELD = 4
+_REST_OF_PREFIX = PREFIX.size - _LENGTH_FIELD
+_MAX_HEADER = (1 << 16) - 1
+_ANSWERING = frozenset({Done, Failed, Output, Cancel})
+_encoder = msgspec.msgpack.Encoder()
+
+
+class ConnectionClosed(PeppyError, ConnectionError):
+    """The connection has ended: by this side, by the peer, or because of a violation."""
+
+
+class ProtocolViolation(ConnectionClosed):
+    """The peer has broken a rule of docs/design/protocol.md, so this side ends the connection."""
+
+
+class Received(NamedTuple):
+    """One frame that has arrived.
+
+    The receiver owns `fds` and closes those that it does not keep. `truncated`: the process had no room for the
+    frame's descriptors, so `fds` is empty; only frames with `may_lose_descriptors` arrive so.
+    """
+
+    frame: Frame
+    request_id: int
+    fds: tuple[int, ...] = ()
+    truncated: bool = False
+
+
+def numbered(kind: type[Frame]) -> bool:
+    """Whether frames of this type carry a request id; the others are notices with id 0."""
+    return kind.Answer is not None or kind in _ANSWERING
+
+
+def encode(frame: Frame, request_id: int = 0, fds: int = 0) -> bytes:
+    """The bytes of a frame that `fds` descriptors ride on.
+
+    Raises `PeppyError` (`Refused`) when it is larger than a frame may be or holds text that is no UTF-8, ValueError
+    when id or descriptors do not suit the type, which is a defect of the caller.
+    """
+    kind = type(frame)
+    if fds not in kind.descriptors or (request_id > 0) != numbered(kind):
+        raise ValueError(f"`{kind.__name__}` does not travel with id {request_id} and {fds} descriptors")
+    try:
+        array = _encoder.encode(frame)
+    except UnicodeEncodeError as error:
+        text = error.object[:80].encode(errors="backslashreplace").decode()
+        raise PeppyError(f"`{text}` in `{kind.__name__}` is no valid UTF-8", kind="Refused") from None
+    length = _REST_OF_PREFIX + len(array)
+    if length > MAX_FRAME:
+        raise PeppyError(f"`{kind.__name__}` of {len(array)} bytes is larger than a frame (1 MiB)", kind="Refused")
+    header_length = len(array) if len(array) <= _MAX_HEADER else 0
+    return PREFIX.pack(length, header_length, NUMBERS[kind], fds, request_id) + array
+
+
+@cache
+def _decoder(kind: type[Frame]) -> msgspec.msgpack.Decoder[Frame]:
+    return msgspec.msgpack.Decoder(kind)
+
+
+class _Batch(NamedTuple):
+    """Descriptors of one read, with the part of the stream that the read gave."""
+
+    start: int
+    end: int
+    fds: tuple[int, ...]
+    truncated: bool
+
+
+class _Prefix(NamedTuple):
+    kind: type[Frame]
+    end: int
+    header_length: int
+    fds: int
+    request_id: int
+
+
+class Parser:
+    """Makes frames of what was read, piece by piece; owns descriptors until their frame is handed out.
+
+    The kernel ends a read behind the write that carried descriptors, so those of one read belong to the one frame
+    with descriptors that starts in that read.
+    """
+
+    def __init__(self, allowed: frozenset[type[Frame]] | None = None) -> None:
+        self._allowed = allowed
+        self._buffer = bytearray()
+        self._offset = 0  # of the buffer's first byte in the stream: a frame always starts there
+        self._prefix: _Prefix | None = None
+        self._batches: deque[_Batch] = deque()
+        self._fed_at = 0.0
+        self.incomplete_since: float | None = None
+        """Monotonic seconds at which the first byte of the frame that is still incomplete was read."""
+
+    def feed(self, data: bytes, fds: tuple[int, ...] = (), *, truncated: bool = False) -> None:
+        """Take the bytes of one read and the descriptors that came with them."""
+        self._fed_at = time.monotonic()
+        if self.incomplete_since is None:
+            self.incomplete_since = self._fed_at
+        start = self._offset + len(self._buffer)
+        self._buffer += data
+        if fds or truncated:
+            self._batches.append(_Batch(start, start + len(data), fds, truncated))
+
+    def next(self) -> Received | None:
+        """The next whole frame, or None. Raises `ProtocolViolation`; all descriptors held are closed then."""
+        try:
+            return self._next()
+        except ProtocolViolation:
+            self.close()
+            raise
+
+    def restrict(self, allowed: frozenset[type[Frame]]) -> None:
+        """From the next frame on take only these types: the peer's role is known now."""
+        self._allowed = allowed
+
+    def close(self) -> None:
+        """Forget everything and close the descriptors of frames that were not handed out."""
+        for batch in self._batches:
+            close_all(batch.fds)
+        self._batches.clear()
+        self._buffer.clear()
+        self._prefix = None
+        self.incomplete_since = None
+
+    def _next(self) -> Received | None:
+        if self._prefix is None:
+            self._prefix = self._read_prefix()
+        prefix = self._prefix
+        if prefix is None or len(self._buffer) < prefix.end:
+            self._refuse_surplus(self._offset + (prefix.end if prefix else len(self._buffer)))
+            return None
+        frame = self._decode(prefix)
+        batch = self._claim(prefix)
+        self._consume(prefix.end)
+        return Received(frame, prefix.request_id, batch.fds, batch.truncated)
+
+    def _read_prefix(self) -> _Prefix | None:
+        if len(self._buffer) < PREFIX.size:
+            return None
+        length, header_length, number, fds, request_id = PREFIX.unpack_from(self._buffer)
+        if not _REST_OF_PREFIX + header_length <= length <= MAX_FRAME:
+            raise ProtocolViolation(f"a frame says length {length} with header length {header_length}")
+        kind = FRAMES.get(number)
+        if kind is None:
+            raise ProtocolViolation(f"a frame has the unknown type {number}")
+        if self._allowed is not None and kind not in self._allowed:
+            raise ProtocolViolation(f"`{kind.__name__}` is not allowed here")
+        if fds not in kind.descriptors:
+            raise ProtocolViolation(f"`{kind.__name__}` says {fds} descriptors")
+        if (request_id > 0) != numbered(kind):
+            raise ProtocolViolation(f"`{kind.__name__}` has the request id {request_id}")
+        if header_length and length != _REST_OF_PREFIX + header_length:
+            raise ProtocolViolation(f"`{kind.__name__}` has a payload behind its header")
+        return _Prefix(kind, _LENGTH_FIELD + length, header_length, fds, request_id)
+
+    def _decode(self, prefix: _Prefix) -> Frame:
+        array = bytes(self._buffer[PREFIX.size : prefix.end])  # a copy: a `Raw` result would pin the buffer
+        try:
+            return _decoder(prefix.kind).decode(array)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ProtocolViolation(f"a `{prefix.kind.__name__}` cannot be decoded: {error}") from None
+
+    def _claim(self, prefix: _Prefix) -> _Batch:
+        """Take the descriptors of the frame at the front."""
+        self._refuse_surplus(self._offset)
+        if prefix.fds == 0:
+            return _Batch(0, 0, (), False)
+        if not self._batches or self._batches[0].start > self._offset:
+            raise ProtocolViolation(f"`{prefix.kind.__name__}` came without its {prefix.fds} descriptors")
+        batch = self._batches[0]
+        if batch.truncated and prefix.kind.may_lose_descriptors:
+            self._batches.popleft()
+            close_all(batch.fds)
+            return batch._replace(fds=())
+        if batch.truncated or len(batch.fds) != prefix.fds:
+            raise ProtocolViolation(
+                f"`{prefix.kind.__name__}` came with {len(batch.fds)} of its {prefix.fds} descriptors"
+            )
+        return self._batches.popleft()
+
+    def _refuse_surplus(self, reached: int) -> None:
+        """Raise when descriptors came on bytes that no frame with descriptors can start in any more."""
+        for batch in self._batches:
+            holds_start = batch.start <= self._offset < batch.end
+            if not holds_start and batch.end <= reached:
+                raise ProtocolViolation(f"{len(batch.fds)} descriptors came without a frame to ride on")
+
+    def _consume(self, size: int) -> None:
+        del self._buffer[:size]
+        self._offset += size
+        self._prefix = None
+        self.incomplete_since = self._fed_at if self._buffer else None
+        if not self._buffer:
+            self._refuse_surplus(self._offset)
+
+
+def close_all(fds: tuple[int, ...]) -> None:
+    """Close descriptors that nobody wants."""
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,518 @@
+"""Frames and descriptors over a real socket pair, in an event loop and in threads (docs/design/protocol.md)."""
+
+import asyncio
+import os
+import resource
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peppy.protocol import blocking, connection, wire
+from peppy.protocol.answers import Attached, Subscribed
+from peppy.protocol.blocking import BlockingConnection
+from peppy.protocol.connection import Connection
+from peppy.protocol.frame import PREFIX, ConnectionClosed, ProtocolViolation, close_all, encode
+from peppy.protocol.frames import (
+    FROM_CLI,
+    NUMBERS,
+    Attach,
+    Attachment,
+    Cancel,
+    Done,
+    Healthy,
+    Hello,
+    Info,
+    NodeSync,
+    Ready,
+    StreamClose,
+    StreamOpen,
+    Subscribe,
+)
+
+OPEN = StreamOpen(7, "frames", 0, 9, 1)
+SUBSCRIBE = Subscribe(1, "left", "frames", 9)
+
+
+def open_fds() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_left() -> Iterator[None]:
+    before = open_fds()
+    yield
+    assert open_fds() == before
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    left, right = socket.socketpair()
+    with left, right:
+        yield left, right
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[tuple[int, ...]]:
+    fds = tuple(os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("a", "b", "c", "d", "e"))
+    yield fds
+    close_all(fds)
+
+
+def same_file(one: int, other: int) -> bool:
+    return os.path.sameopenfile(one, other)
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine in a loop without debug, closing the loop before descriptors are counted."""
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+# --- both kinds -----------------------------------------------------------------------------------------------------
+
+
+def test_frames_arrive_in_the_order_in_which_they_were_sent(pair: tuple[socket.socket, socket.socket]) -> None:
+    async def main() -> None:
+        sender, receiver = Connection(pair[0]), Connection(pair[1])
+        for number in range(1, 100):
+            sender.send(Info(), number)
+        assert [(await receiver.receive()).request_id for _ in range(1, 100)] == list(range(1, 100))
+        sender.close()
+        receiver.close()
+
+    run(main)
+
+
+def test_the_two_kinds_understand_each_other(pair: tuple[socket.socket, socket.socket]) -> None:
+    async def main() -> None:
+        loop_side, thread_side = Connection(pair[0]), BlockingConnection(pair[1])
+        thread_side.send(Hello(1, "0.1.0", 0, "cli", os.getpid()))
+        assert (await loop_side.receive()).frame == Hello(1, "0.1.0", 0, "cli", os.getpid())
+        loop_side.send(StreamClose(2**64 - 1))
+        assert thread_side.receive(5).frame == StreamClose(2**64 - 1)
+        loop_side.close()
+        thread_side.close()
+
+    run(main)
+
+
+def test_descriptors_arrive_with_their_frame_and_are_closed_on_exec(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
+) -> None:
+    sender, receiver = BlockingConnection(pair[0]), BlockingConnection(pair[1])
+    sender.send(Ready())
+    sender.send(OPEN, 1, files[:2])
+    sender.send(Ready())
+    sender.send(SUBSCRIBE, 2, files[2:3])
+    received = [receiver.receive(5) for _ in range(4)]
+    assert [len(frame.fds) for frame in received] == [0, 2, 0, 1]
+    arrived = received[1].fds + received[3].fds
+    assert all(same_file(mine, theirs) for mine, theirs in zip(files, arrived, strict=False))
+    assert not any(os.get_inheritable(fd) for fd in arrived)
+    close_all(arrived)
+    sender.close()
+    receiver.close()
+
+
+def test_a_frame_longer_than_the_socket_buffer_arrives_whole(pair: tuple[socket.socket, socket.socket]) -> None:
+    async def main() -> None:
+        sender, receiver = Connection(pair[0]), Connection(pair[1])
+        frame = NodeSync("/" + "x" * 1_000_000, 1.0)
+        sender.send(frame, 1)
+        sender.send(Info(), 2)
+        assert (await receiver.receive()).frame == frame
+        assert (await receiver.receive()).request_id == 2
+        sender.close()
+        receiver.close()
+
+    run(main)
+
+
+def test_descriptors_that_wait_may_be_closed_by_the_sender(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
+) -> None:
+    async def main() -> None:
+        sender, receiver = Connection(pair[0]), Connection(pair[1])
+        sender.send(NodeSync("/" + "x" * 1_000_000, 1.0), 1)  # fills the socket, so the next one has to wait
+        copies = wire.duplicates(files[:2])
+        sender.send(OPEN, 2, copies)
+        close_all(copies)
+        await receiver.receive()
+        received = await receiver.receive()
+        assert [same_file(one, other) for one, other in zip(files, received.fds, strict=False)] == [True, True]
+        close_all(received.fds)
+        sender.close()
+        receiver.close()
+
+    run(main)
+
+
+def test_descriptors_that_wait_are_closed_with_the_connection(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
+) -> None:
+    async def main() -> None:
+        sender = Connection(pair[0])
+        sender.send(NodeSync("/" + "x" * 1_000_000, 1.0), 1)
+        sender.send(OPEN, 2, files[:2])
+        sender.close()
+
+    run(main)
+
+
+def test_a_peer_that_does_not_read_is_cut_off(pair: tuple[socket.socket, socket.socket]) -> None:
+    async def main() -> None:
+        sender = Connection(pair[0])
+        frame = NodeSync("/" + "x" * 1_000_000, 1.0)
+        for number in range(1, 9):
+            sender.send(frame, number)
+        with pytest.raises(ConnectionClosed, match="does not read"):
+            sender.send(frame, 9)
+        with pytest.raises(ConnectionClosed, match="does not read"):
+            await sender.receive()
+
+    run(main)
+
+
+def test_a_thread_that_sends_to_a_peer_that_does_not_read_gives_up(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocking, "SEND_SECS", 0.05)
+    sender = BlockingConnection(pair[0])
+    with pytest.raises(ConnectionClosed, match="read nothing"):
+        sender.send(NodeSync("/" + "x" * 1_000_000, 1.0), 1)
+
+
+def test_the_end_of_the_peer_ends_receiving(pair: tuple[socket.socket, socket.socket]) -> None:
+    async def main() -> None:
+        one, other = Connection(pair[0]), Connection(pair[1])
+        waiting = asyncio.ensure_future(one.receive())
+        await asyncio.sleep(0)
+        other.close()
+        with pytest.raises(ConnectionClosed, match="peer has closed"):
+            await waiting
+        with pytest.raises(ConnectionClosed):
+            one.send(Ready())
+
+    run(main)
+
+
+def test_closing_wakes_the_task_that_receives(pair: tuple[socket.socket, socket.socket]) -> None:
+    async def main() -> None:
+        one = Connection(pair[0])
+        waiting = asyncio.ensure_future(one.receive())
+        await asyncio.sleep(0)
+        one.close()
+        with pytest.raises(ConnectionClosed, match="this side"):
+            await waiting
+
+    run(main)
+
+
+def test_frames_sent_before_the_end_still_arrive(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = BlockingConnection(pair[0]), BlockingConnection(pair[1])
+    sender.send(Ready())
+    sender.send(Healthy())
+    sender.close()
+    assert [receiver.receive(5).frame for _ in range(2)] == [Ready(), Healthy()]
+    with pytest.raises(ConnectionClosed):
+        receiver.receive(5)
+
+
+def test_closing_from_another_thread_wakes_the_one_that_receives(pair: tuple[socket.socket, socket.socket]) -> None:
+    receiver = BlockingConnection(pair[0])
+    reasons: list[str] = []
+
+    def receive() -> None:
+        try:
+            receiver.receive(30)
+        except ConnectionClosed as error:
+            reasons.append(error.message)
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    receiver.close()
+    thread.join(30)
+    assert reasons == ["this side has closed the connection"]
+
+
+def test_threads_send_whole_frames(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = BlockingConnection(pair[0]), BlockingConnection(pair[1])
+
+    def send(first: int) -> None:
+        for number in range(first, first + 50):
+            sender.send(NodeSync("/" + "x" * 20_000, 1.0), number)
+
+    threads = [threading.Thread(target=send, args=(first,)) for first in (1, 101, 201)]
+    for thread in threads:
+        thread.start()
+    numbers = sorted(receiver.receive(30).request_id for _ in range(150))
+    for thread in threads:
+        thread.join(30)
+    assert numbers == [*range(1, 51), *range(101, 151), *range(201, 251)]
+    sender.close()
+    receiver.close()
+
+
+def test_receive_ends_at_its_timeout(pair: tuple[socket.socket, socket.socket]) -> None:
+    receiver = BlockingConnection(pair[0])
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        receiver.receive(0.05)
+    assert time.monotonic() - started >= 0.05
+    receiver.close()
+
+
+def test_the_peer_is_known_by_process_and_user(pair: tuple[socket.socket, socket.socket]) -> None:
+    receiver = BlockingConnection(pair[0])
+    assert receiver.peer == (os.getpid(), os.getuid(), os.getgid())
+    receiver.close()
+
+
+# --- violations -----------------------------------------------------------------------------------------------------
+
+
+def refused(
+    pair: tuple[socket.socket, socket.socket],
+    data: bytes,
+    fds: tuple[int, ...] = (),
+    allowed: frozenset[type] | None = None,
+) -> str:
+    """Send raw bytes to both kinds of connection, which end; the message of the violation."""
+    messages: list[str] = []
+
+    def send(peer: socket.socket) -> None:
+        if fds:
+            socket.send_fds(peer, [data], fds)
+        else:
+            peer.sendall(data)
+
+    async def main() -> None:
+        left, right = socket.socketpair()
+        with left:
+            receiver = Connection(right, allowed)
+            send(left)
+            with pytest.raises(ProtocolViolation) as raised:
+                await receiver.receive()
+            assert left.recv(1) == b""
+            messages.append(raised.value.message)
+
+    run(main)
+    receiver = BlockingConnection(pair[1], allowed)
+    send(pair[0])
+    with pytest.raises(ProtocolViolation) as raised:
+        receiver.receive(5)
+    assert pair[0].recv(1) == b""
+    assert [raised.value.message] == messages
+    return messages[0]
+
+
+def prefix(kind: type = Info, **fields: int) -> bytes:
+    values = {"length": 13, "header_length": 1, "type": NUMBERS[kind], "fds": 0, "request_id": 1} | fields
+    return PREFIX.pack(*values.values()) + b"\x90"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (prefix(length=12), "length 12 with header length 1"),
+        (prefix(length=(1 << 20) + 1), "length 1048577"),
+        (prefix(length=2**32 - 1), "length 4294967295"),
+        (prefix(length=0, header_length=0), "length 0"),
+        (prefix(length=14) + b"\x90", "has a payload"),
+        (prefix(type=0), "unknown type 0"),
+        (prefix(type=255), "unknown type 255"),
+        (prefix(request_id=0), "has the request id 0"),
+        (prefix(Ready, request_id=4), "has the request id 4"),
+        (prefix(fds=1), "says 1 descriptors"),
+        (prefix(StreamOpen, fds=1), "says 1 descriptors"),
+        (prefix()[:-1] + b"\xc1", "cannot be decoded"),
+        (prefix()[:-1] + b"\x80", "cannot be decoded"),
+        (prefix(NodeSync), "cannot be decoded"),
+        (prefix(length=14, header_length=2) + b"\x90", "cannot be decoded"),
+        (prefix(header_length=0, length=12)[:-1], "cannot be decoded"),
+    ],
+)
+def test_a_frame_against_the_rules_ends_the_connection(
+    pair: tuple[socket.socket, socket.socket], data: bytes, message: str
+) -> None:
+    assert message in refused(pair, data)
+
+
+def test_a_frame_that_the_role_may_not_send_ends_the_connection(pair: tuple[socket.socket, socket.socket]) -> None:
+    assert refused(pair, encode(Ready()), allowed=FROM_CLI) == "`Ready` is not allowed here"
+
+
+def test_the_allowed_frames_can_be_changed_once_the_role_is_known(pair: tuple[socket.socket, socket.socket]) -> None:
+    async def main() -> None:
+        receiver = Connection(pair[0], frozenset({Hello}))
+        pair[1].sendall(encode(Hello(1, "0.1.0", 0, "cli", 1)) + encode(Info(), 1) + encode(Ready()))
+        await receiver.receive()
+        receiver.restrict(FROM_CLI)
+        assert (await receiver.receive()).frame == Info()
+        with pytest.raises(ProtocolViolation):
+            await receiver.receive()
+
+    run(main)
+
+
+def test_missing_descriptors_end_the_connection(pair: tuple[socket.socket, socket.socket]) -> None:
+    assert "without its 2 descriptors" in refused(pair, encode(OPEN, 1, 2))
+
+
+def test_too_few_descriptors_end_the_connection(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
+) -> None:
+    assert "1 of its 2 descriptors" in refused(pair, encode(OPEN, 1, 2), files[:1])
+
+
+def test_too_many_descriptors_end_the_connection(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
+) -> None:
+    assert "3 of its 2 descriptors" in refused(pair, encode(OPEN, 1, 2), files[:3])
+
+
+def test_more_descriptors_than_any_frame_has_end_the_connection(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
+) -> None:
+    assert "4 of its 2 descriptors" in refused(pair, encode(OPEN, 1, 2), files[:5])
+
+
+def test_descriptors_on_a_frame_without_any_end_the_connection(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
+) -> None:
+    async def main() -> None:
+        receiver = Connection(pair[1])
+        socket.send_fds(pair[0], [encode(Ready())], files[:2])
+        with pytest.raises(ProtocolViolation, match="2 descriptors came without a frame"):
+            await receiver.receive()
+
+    run(main)
+
+
+def test_descriptors_inside_a_frame_end_the_connection(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
+) -> None:
+    data = encode(OPEN, 1, 2)
+    receiver = BlockingConnection(pair[1])
+    pair[0].sendall(data[:1])
+    with pytest.raises(TimeoutError):
+        receiver.receive(0)
+    socket.send_fds(pair[0], [data[1:]], files[:2])
+    with pytest.raises(ProtocolViolation, match="without its 2 descriptors"):
+        receiver.receive(5)
+
+
+def test_descriptors_on_every_byte_of_a_frame_end_the_connection(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
+) -> None:
+    receiver = BlockingConnection(pair[1])
+    socket.send_fds(pair[0], [b"\x40"], files[:2])
+    socket.send_fds(pair[0], [b"\x00"], files[:2])
+    with pytest.raises(ProtocolViolation, match="2 descriptors came without a frame"):
+        receiver.receive(5)
+
+
+def test_a_frame_that_stays_incomplete_ends_the_connection(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "FRAME_SECS", 0.05)
+    monkeypatch.setattr(connection, "FRAME_SECS", 0.05)
+    monkeypatch.setattr(blocking, "FRAME_SECS", 0.05)
+    assert "stayed incomplete" in refused(pair, encode(Ready())[:-1])
+
+
+def test_an_idle_connection_is_never_late(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "FRAME_SECS", 0.02)
+    monkeypatch.setattr(connection, "FRAME_SECS", 0.02)
+
+    async def main() -> None:
+        receiver = Connection(pair[0])
+        pair[1].sendall(encode(Ready()))
+        await receiver.receive()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(receiver.receive(), 0.1)
+        pair[1].sendall(encode(Healthy()))
+        assert (await receiver.receive()).frame == Healthy()
+        receiver.close()
+
+    run(main)
+
+
+# --- a full descriptor table ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_room() -> Iterator[Callable[[], None]]:
+    """Call it to leave the process no free descriptor; room comes back after the test."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fillers: list[int] = []
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, open_fds())) + 8, hard))
+        try:
+            while True:
+                fillers.append(os.dup(0))
+        except OSError:
+            pass
+
+    yield fill
+    close_all(tuple(fillers))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("frame", "request_id", "fds"),
+    [(Attach(7, 3, 0), 1, 1), (Attachment(1, 7, "cam", 0, (0, 0, 0, 0, 0, 0)), 0, 2)],
+)
+def test_an_attach_without_room_for_its_descriptors_arrives_truncated(
+    pair: tuple[socket.socket, socket.socket],
+    files: tuple[int, ...],
+    no_room: Callable[[], None],
+    frame: Attach | Attachment,
+    request_id: int,
+    fds: int,
+) -> None:
+    sender, receiver = BlockingConnection(pair[0]), BlockingConnection(pair[1])
+    sender.send(frame, request_id, files[:fds])
+    sender.send(Cancel(), 3)
+    no_room()
+    first, second = receiver.receive(5), receiver.receive(5)
+    assert (first.frame, first.fds, first.truncated) == (frame, (), True)
+    assert (second.frame, second.truncated) == (Cancel(), False)
+    sender.close()
+    receiver.close()
+
+
+def test_any_other_frame_without_room_for_its_descriptors_ends_the_connection(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...], no_room: Callable[[], None]
+) -> None:
+    receiver = BlockingConnection(pair[1])
+    socket.send_fds(pair[0], [encode(OPEN, 1, 2)], files[:2])
+    no_room()
+    with pytest.raises(ProtocolViolation, match="0 of its 2 descriptors"):
+        receiver.receive(5)
+
+
+def test_an_answer_carries_its_result_untouched(pair: tuple[socket.socket, socket.socket]) -> None:
+    import msgspec
+
+    sender, receiver = BlockingConnection(pair[0]), BlockingConnection(pair[1])
+    sender.send(Done(msgspec.Raw(msgspec.msgpack.encode(Subscribed(3)))), 9)
+    received = receiver.receive(5)
+    assert isinstance(received.frame, Done)
+    assert msgspec.msgpack.decode(received.frame.result, type=Subscribed) == Subscribed(3)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(received.frame.result, type=Attached)
+    sender.close()
+    receiver.close()
+
+
+def test_prefix_is_sixteen_bytes() -> None:
+    assert PREFIX.size == struct.calcsize("<IHBBQ") == 16
