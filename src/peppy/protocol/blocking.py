@@ -24,8 +24,15 @@ SEND_SECS = 5.0
 _MAX_PATH = 107
 
 
+class DaemonNotRunning(DaemonUnavailable):
+    """Nobody listens at the socket: starting a daemon helps."""
+
+
 def connect(path: Path) -> socket.socket:
-    """A socket connected to the daemon at `path`; raises `DaemonUnavailable`."""
+    """A socket connected to the daemon at `path`.
+
+    Raises `DaemonNotRunning` when nobody listens, `DaemonUnavailable` when the socket cannot be used or is not ours.
+    """
     if len(os.fsencode(path)) > _MAX_PATH:
         raise DaemonUnavailable(
             f"the socket path `{path}` is longer than {_MAX_PATH} bytes",
@@ -57,17 +64,17 @@ def _check_owner(connected: socket.socket, path: Path) -> None:
 
 def _unavailable(path: Path, error: OSError) -> DaemonUnavailable:
     if isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
-        return DaemonUnavailable(
-            "the peppy daemon is not running", kind="DaemonUnreachable", hint="run `peppy service serve`"
+        return DaemonNotRunning(
+            "the peppy daemon is not running", kind="DaemonUnreachable", hint="run peppy service serve"
         )
     if isinstance(error, BlockingIOError):
         return DaemonUnavailable(
-            f"the peppy daemon at `{path}` does not answer", kind="DaemonUnreachable", hint="run `peppy service status`"
+            f"the peppy daemon at `{path}` does not answer", kind="DaemonUnreachable", hint="run peppy service status"
         )
     return DaemonUnavailable(
         f"cannot connect to `{path}`: {error.strerror or error}",
         kind="DaemonUnreachable",
-        hint="run `peppy service status`",
+        hint="run peppy service status",
     )
 
 
