@@ -1,0 +1,314 @@
+"""Compile the function that encodes payloads of one format (docs/reference/messages.md, sections 7, 8 and 11).
+
+The function checks the ordinary types inline and calls `peppy.codec.checks` for everything else, field by field in
+declaration order. It ends in one msgpack body, built of tuples, and one list of bulk parts. For a format without bulk
+fields:
+
+    def encode(a0, a1):
+        if type(a0) is not int or not 0 <= a0 <= 255:
+            a0 = check(a0, "level")
+        ...
+        body = msgpack((a0, a1))
+        return SHORT_HEADERS[len(body)] + body
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from peppy.codec import checks, layout
+from peppy.codec.bulk import octet_lists, octets_in_body, outgoing
+from peppy.codec.source import Source
+from peppy.model.types import (
+    FLOATS,
+    INLINE_ELEMENTS,
+    INTEGERS,
+    Array,
+    Field,
+    FieldType,
+    MessageFormat,
+    Object,
+    Scalar,
+    Token,
+    bulk_fields,
+    is_bulk,
+)
+
+_ENCODER = msgspec.msgpack.Encoder()
+_TYPES = {Token.BOOL: "bool", Token.STRING: "str", **dict.fromkeys(FLOATS, "float"), **dict.fromkeys(INTEGERS, "int")}
+
+
+def compile_encoder(member: str, message_format: MessageFormat, classes: Mapping[str, type]) -> Callable[..., Any]:
+    """`encode(*values)` for one format: `bytes` without bulk fields, else `Gathered`."""
+    return _Encoder(message_format, classes, loaned=False).compile(member)
+
+
+def compile_loan_encoder(member: str, message_format: MessageFormat, classes: Mapping[str, type]) -> Callable[..., Any]:
+    """`encode(*values) -> (body, bulk values)`: bulk values are handed back as they are, for a message in the ring."""
+    return _Encoder(message_format, classes, loaned=True).compile(member)
+
+
+class _Encoder:
+    """Writes the source of one encoder. Methods return the expression that stands for a value in the body."""
+
+    def __init__(self, message_format: MessageFormat, classes: Mapping[str, type], *, loaned: bool) -> None:
+        self._fields = message_format.fields
+        self._classes = classes
+        self._loaned = loaned
+        self._bulk = bulk_fields(message_format)
+        self._next_bulk = 0
+        self._source = Source()
+        self._singles: list[str] = []
+
+    def compile(self, member: str) -> Callable[..., Any]:
+        source = self._source
+        items = self._item_functions(self._fields, "")
+        arguments = [f"a{index}" for index in range(len(self._fields))]
+        with source.block(f"def encode({', '.join(arguments)}):"):
+            for index in range(len(self._bulk)):
+                if self._bulk[index].may_be_absent:
+                    source.line(f"b{index} = None; n{index} = 0")
+            body = self._fields_body(self._fields, arguments, "", items)
+            self._round_singles()
+            source.line(f"body = {source.bind(_ENCODER.encode)}({body})")
+            self._finish()
+        return source.compile(member)["encode"]
+
+    # --- the end of the function: header, table, parts ---------------------------------------------------------------
+
+    def _finish(self) -> None:
+        source, count = self._source, len(self._bulk)
+        if self._loaned:
+            source.line(f"return body, ({''.join(f'b{index}, ' for index in range(count))})")
+        elif count:
+            self._finish_gathered(count)
+        else:
+            source.line("size = len(body)")
+            with source.block(f"if size < {len(layout.SHORT_HEADERS)}:"):
+                source.line(f"return {source.bind(layout.SHORT_HEADERS)}[size] + body")
+            source.line(f"return {source.bind(_long_payload)}(body)")
+
+    def _finish_gathered(self, count: int) -> None:
+        source, mask = self._source, layout.ALIGNMENT - 1
+        source.line(f"end = {layout.head_size(count)} + len(body)")
+        source.line("parts = []")
+        for index, bulk in enumerate(self._bulk):
+            if bulk.may_be_absent:
+                with source.block(f"if b{index} is None:"):
+                    source.line(f"o{index} = 0")
+                with source.block("else:"):
+                    self._place(index, mask)
+            else:
+                self._place(index, mask)
+        table = "".join(f", o{index}, n{index}" for index in range(count))
+        pack = source.bind(layout.head_struct(count).pack)
+        word = layout.first_word(count)
+        with source.block("try:"):
+            source.line(f"head = {pack}({word}, len(body){table}) + body")
+        with source.block(f"except {source.bind(struct.error)}:"):
+            source.line(f"{source.bind(_beyond_limit)}(end)")
+        source.line(f"return {source.bind(layout.Gathered)}(head, parts, end)")
+
+    def _place(self, index: int, mask: int) -> None:
+        source = self._source
+        source.line(f"o{index} = (end + {mask}) & -{mask + 1}")
+        source.line(f"end = o{index} + n{index}")
+        with source.block(f"if n{index}:"):
+            source.line(f"parts.append((b{index}, o{index}))")
+
+    # --- fields ------------------------------------------------------------------------------------------------------
+
+    def _fields_body(self, fields: tuple[Field, ...], names: list[str], path: str, items: dict[str, str]) -> str:
+        """Check the fields in `names`; the tuple of their values in the body."""
+        parts = [self._field(field, name, path, items) for field, name in zip(fields, names, strict=True)]
+        return f"({''.join(f'{part}, ' for part in parts if part)})"
+
+    def _field(self, field: Field, name: str, path: str, items: dict[str, str]) -> str:
+        """Check one field; its expression in the body, or nothing when it is bulk."""
+        inner = _join(path, field.name)
+        if not field.optional:
+            return self._value(field.type, name, inner, items)
+        source, outer = self._source, self._singles
+        self._singles = []
+        body = source.new("v")
+        source.line(f"{body} = None")
+        with source.block(f"if {name} is not None:"):
+            value = self._value(field.type, name, inner, items)
+            self._round_singles()
+            if value:
+                source.line(f"{body} = {value}")
+            else:
+                source.line("pass")
+        self._singles = outer
+        return body if value else ""
+
+    def _value(self, kind: FieldType, name: str, path: str, items: dict[str, str]) -> str:
+        if is_bulk(kind):
+            return self._bulk_value(name, path)
+        where = repr(path)
+        if isinstance(kind, Object):
+            return self._object(kind, name, path, items)
+        if isinstance(kind, Scalar):
+            return self._scalar(kind.token, name, where)
+        return self._array(kind, name, where, items.get(path))
+
+    def _bulk_value(self, name: str, path: str) -> str:
+        index = self._next_bulk
+        self._next_bulk += 1
+        source, bulk = self._source, self._bulk[index]
+        if self._loaned:
+            source.line(f"b{index} = {name}")
+            return ""
+        convert = source.bind(outgoing(bulk.token, bulk.length))
+        if bulk.token in (Token.BYTES, Token.U8) and bulk.length is None:
+            with source.block(f"if type({name}) is bytes:"):
+                source.line(f"b{index} = {name}; n{index} = len({name})")
+            with source.block("else:"):
+                source.line(f"b{index}, n{index} = {convert}({name}, {path!r})")
+        else:
+            source.line(f"b{index}, n{index} = {convert}({name}, {path!r})")
+        return ""
+
+    def _object(self, kind: Object, name: str, path: str, items: dict[str, str]) -> str:
+        names = self._members(kind, name, repr(path), self._classes[path])
+        return self._fields_body(kind.fields, names, path, items)
+
+    def _members(self, kind: Object, name: str, where: str, cls: type) -> list[str]:
+        """Check the class of an object and put its fields into variables."""
+        source, bound = self._source, self._source.bind(cls)
+        with source.block(f"if type({name}) is not {bound}:"):
+            source.line(f"{source.bind(checks.check_object)}({name}, {where}, {bound})")
+        names = [source.new("v") for _ in kind.fields]
+        for variable, field in zip(names, kind.fields, strict=True):
+            source.line(f"{variable} = {name}.{field.identifier}")
+        return names
+
+    def _scalar(self, token: Token, name: str, where: str) -> str:
+        source = self._source
+        check = source.bind(checks.CHECKS[token])
+        with source.block(f"if {_unusual(token, name)}:"):
+            source.line(f"{name} = {check}({name}, {where})")
+        if token is Token.F32:
+            self._singles.append(name)
+        return name
+
+    def _array(self, kind: Array, name: str, where: str, item: str | None) -> str:
+        source = self._source
+        if isinstance(kind.items, Object):
+            convert = source.bind(checks.sequence_of)
+            with source.block(f"if type({name}) is not list:"):
+                source.line(f"{name} = {convert}({name}, {where}, 'a list of objects')")
+            source.line(f"{name} = [{item}(x, ({where}, i)) for i, x in enumerate({name})]")
+            return name
+        if kind.length is not None and kind.length <= INLINE_ELEMENTS:
+            return self._short_array(kind.items.token, kind.length, name, where)
+        if kind.items.token is Token.BYTES:
+            check = source.bind(octet_lists)
+        else:
+            check = source.bind(checks.list_check(kind.items.token, kind.length))
+        source.line(f"{name} = {check}({name}, {where})")
+        return name
+
+    def _short_array(self, token: Token, length: int, name: str, where: str) -> str:
+        """A few numbers: unpacked into variables, which are checked in one expression."""
+        source = self._source
+        elements = [source.new("e") for _ in range(length)]
+        check = source.bind(checks.list_check(token, length))
+        with source.block(f"if (type({name}) is not list and type({name}) is not tuple) or len({name}) != {length}:"):
+            source.line(f"{name} = {check}({name}, {where})")
+        source.line(f"{', '.join(elements)}, = {name}")
+        with source.block(f"if {' or '.join(_unusual(token, element) for element in elements)}:"):
+            source.line(f"{', '.join(elements)}, = {check}({name}, {where})")
+        if token is Token.F32:
+            self._singles.extend(elements)
+        return f"({', '.join(elements)},)"
+
+    def _round_singles(self) -> None:
+        """Round what has been checked so far to singles, all at once; every one of them is in range."""
+        if not self._singles:
+            return
+        both = struct.Struct(f"<{len(self._singles)}f")
+        names = ", ".join(self._singles)
+        self._source.line(f"{names}, = {self._source.bind(both.unpack)}({self._source.bind(both.pack)}({names}))")
+        self._singles = []
+
+    # --- arrays of objects: one function per item class, inner ones first --------------------------------------------
+
+    def _item_functions(self, fields: tuple[Field, ...], path: str) -> dict[str, str]:
+        """Write the functions for items below these fields; their names by the path of the array."""
+        functions: dict[str, str] = {}
+        for field in fields:
+            inner = _join(path, field.name)
+            if isinstance(field.type, Object):
+                functions |= self._item_functions(field.type.fields, inner)
+            elif isinstance(field.type, Array) and isinstance(field.type.items, Object):
+                functions |= self._item_functions(field.type.items.fields, inner)
+                functions[inner] = self._item_function(field.type.items, inner, functions)
+        return functions
+
+    def _item_function(self, kind: Object, path: str, functions: dict[str, str]) -> str:
+        function = self._source.new("item")
+        with self._source.block(f"def {function}(x, where):"):
+            body = self._item_object(kind, "x", "where", path, functions)
+            self._round_singles()
+            self._source.line(f"return {body}")
+        return function
+
+    def _item_object(self, kind: Object, name: str, where: str, path: str, functions: dict[str, str]) -> str:
+        names = self._members(kind, name, where, self._classes[path])
+        parts: list[str] = []
+        for field, variable in zip(kind.fields, names, strict=True):
+            inner = f"({where}, {f'.{field.name}'!r})"
+            parts.append(self._item_value(field.type, variable, inner, _join(path, field.name), functions))
+        return f"({''.join(f'{part}, ' for part in parts)})"
+
+    def _item_value(self, kind: FieldType, name: str, where: str, path: str, functions: dict[str, str]) -> str:
+        if isinstance(kind, Object):
+            return self._item_object(kind, name, where, path, functions)
+        if _octets(kind):
+            length = kind.length if isinstance(kind, Array) else None
+            convert = self._source.bind(octets_in_body(length))
+            self._source.line(f"{name} = {convert}({name}, {where})")
+            return name
+        if isinstance(kind, Scalar):
+            return self._scalar(kind.token, name, where)
+        return self._array(kind, name, where, functions.get(path))
+
+
+def _octets(kind: FieldType) -> bool:
+    """Whether this type is one msgpack bin where it travels in the body."""
+    if isinstance(kind, Array):
+        return isinstance(kind.items, Scalar) and kind.items.token is Token.U8
+    return isinstance(kind, Scalar) and kind.token is Token.BYTES
+
+
+def _unusual(token: Token, name: str) -> str:
+    """The condition under which a value needs a closer look than the inline one."""
+    if token in INTEGERS:
+        low, high = INTEGERS[token]
+        return f"type({name}) is not int or not {low} <= {name} <= {high}"
+    if token is Token.F32:
+        return f"type({name}) is not float or not {-checks.LARGEST_SINGLE} <= {name} <= {checks.LARGEST_SINGLE}"
+    if token is Token.TIME:  # only a finite number minus itself is zero
+        return f"type({name}) is not float or {name} - {name} != 0.0"
+    if token is Token.STRING:
+        return f"type({name}) is not str or not {name}.isascii()"
+    return f"type({name}) is not {_TYPES[token]}"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _long_payload(body: bytes) -> bytes:
+    try:
+        return layout.HEADER.pack(layout.VERSION, len(body)) + body
+    except struct.error:
+        _beyond_limit(layout.HEADER_SIZE + len(body))
+        raise
+
+
+def _beyond_limit(size: int) -> None:
+    raise ValueError(f"a payload of `{size}` bytes is larger than the limit of `{layout.LARGEST}` bytes")
