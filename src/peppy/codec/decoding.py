@@ -77,6 +77,14 @@ def _explain(member: str, payload: Any, bulk_count: int) -> NoReturn:
     fail(member, 3, f"`{layout.head_size(bulk_count) + size}` of `{total}` bytes")
 
 
+def _misplaced(member: str, path: str, offset: int, length: int, total: int) -> NoReturn:
+    fail(member, 6, f"`{path}` at `{offset}`, `{length}` bytes, of `{total}`")
+
+
+def _wrong_length(member: str, path: str, length: int) -> NoReturn:
+    fail(member, 7, f"`{path}` has `{length}` bytes")
+
+
 class _BulkDecoder:
     """Writes the source of one decoder for a format with bulk fields."""
 
@@ -176,8 +184,7 @@ class _BulkDecoder:
             with source.block(
                 f"if {offset} & {layout.ALIGNMENT - 1} or {offset} < end or {offset} + {length} > total:"
             ):
-                detail = f"f'`{path}` at `{{{offset}}}`, `{{{length}}}` bytes, of `{{total}}`'"
-                source.line(f"{source.bind(fail)}({self._member!r}, 6, {detail})")
+                source.line(f"{source.bind(_misplaced)}({self._member!r}, {path!r}, {offset}, {length}, total)")
             self._check_length(bulk.token, bulk.length, length, path)
             source.line(f"end = {offset} + {length}")
             source.line(f"{value} = {self._taken(bulk.token, offset, length)}")
@@ -189,7 +196,7 @@ class _BulkDecoder:
             return
         wrong = f"{length} % {size}" if count is None else f"{length} != {size * count}"
         with source.block(f"if {wrong}:"):
-            source.line(f"{source.bind(fail)}({self._member!r}, 7, f'`{path}` has `{{{length}}}` bytes')")
+            source.line(f"{source.bind(_wrong_length)}({self._member!r}, {path!r}, {length})")
 
     def _taken(self, token: Token, offset: str, length: str) -> str:
         """A copy for the caller, or a read-only view that keeps the payload alive."""

@@ -38,11 +38,11 @@ class Source:
 
     def lines_of(self, name: str) -> str:
         """The whole text, for people who debug it; `name` is its file name in tracebacks."""
-        return f"# {name}\n" + "\n".join(self._lines) + "\n"
+        return f"# {name!r}\n" + "\n".join(self._lines) + "\n"
 
     def compile(self, name: str) -> dict[str, Callable[..., Any]]:
         """Run the text; the functions that it defines, by name."""
         code = compile(self.lines_of(name), f"<peppy codec: {name}>", "exec")
         namespace = dict(self._names)
-        exec(code, namespace)  # the text is made of numbers and names of our own, never of a schema's names
+        exec(code, namespace)  # a schema's names occur in the text as identifiers and as quoted strings only
         return namespace
