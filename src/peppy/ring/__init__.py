@@ -8,7 +8,7 @@ plan      depth, budget and message size -> Geometry
 
 from peppy.ring.buffers import ReceiveBuffer, SendBuffer
 from peppy.ring.claim import Claim
-from peppy.ring.config import StreamConfig
+from peppy.ring.config import StreamConfig, layout_hash
 from peppy.ring.geometry import Geometry, plan
 from peppy.ring.loan import Loan
 from peppy.ring.observer import Observer
@@ -36,5 +36,6 @@ __all__ = [
     "StreamStats",
     "View",
     "Writer",
+    "layout_hash",
     "plan",
 ]

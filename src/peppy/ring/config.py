@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from peppy.ring._core import lib
+
 if TYPE_CHECKING:
     from peppy.ring._core import ConfigStruct
 
@@ -29,3 +31,8 @@ class StreamConfig(NamedTuple):
 def stream_config(struct: ConfigStruct) -> StreamConfig:
     """Copy the C struct."""
     return StreamConfig(*(int(getattr(struct, name)) for name in StreamConfig._fields))
+
+
+def layout_hash() -> int:
+    """Names the layout of the segments: two processes of different values cannot read each other's streams."""
+    return lib.peppy_layout_hash()

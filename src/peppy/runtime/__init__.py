@@ -1,0 +1,8 @@
+"""What a node program runs on. Generated packages (`peppygen`) are the door to it (docs/reference/node_api.md)."""
+
+from peppy.model.qos import QoSProfile
+from peppy.runtime.builder import NodeBuilder, StandaloneConfig
+from peppy.runtime.package import Package
+from peppy.runtime.runner import NodeRunner
+
+__all__ = ["NodeBuilder", "NodeRunner", "Package", "QoSProfile", "StandaloneConfig"]

@@ -1,0 +1,286 @@
+"""Writing topics: one stream per topic and process, for `emit` and all publishers (docs/reference/qos.md, Writing).
+
+The stream is made at the first message, when its size is known. From then on a publisher's `_put` is bound straight to
+the stream, so that a message costs its encoding and one call into the core.
+"""
+
+import secrets
+import threading
+import weakref
+from collections.abc import Callable, Generator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+
+from peppy.codec import Draft, Gathered, Plan
+from peppy.errors import LoanReleased, PeppyError
+from peppy.model.names import stable_hash
+from peppy.model.qos import QoSProfile
+from peppy.ring import Claim, History, Loan, MessageTooLong, Writer
+from peppy.ring import plan as plan_geometry
+from peppy.runtime.config import TopicSettings
+
+if TYPE_CHECKING:
+    from peppy.runtime.control import ControlThread
+
+SMALLEST_CAPACITY = 4096
+"""Bytes of room for messages whose format has no fixed size; twice the first message when that is more."""
+
+Payload = bytes | Gathered
+
+
+class PublisherStats(NamedTuple):
+    """Counters of a topic's writer in this process (docs/reference/qos.md, Drop accounting)."""
+
+    published: int
+    readers: int
+    waits: int
+    timeouts: int
+
+
+class TopicWriter:
+    """The one writer of a topic in this process; every method may be called from any thread."""
+
+    def __init__(
+        self, name: str, qos: QoSProfile, plan: Plan[Any], settings: TopicSettings, control: "ControlThread"
+    ) -> None:
+        self.name = name
+        self.qos = qos
+        self.plan = plan
+        self.stream_id = secrets.randbits(63) or 1
+        self._settings = settings
+        self._control = control
+        self._lock = threading.Lock()
+        self._writer: Writer | None = None
+        self._closed = False
+        self._publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
+        self.put: Callable[[Any], None] = self._first
+
+    def stream(self, length: int) -> Writer:
+        """The stream, made now if this is the first message, of `length` bytes."""
+        self.check_length(length)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError(f"topic `{self.name}` is closed: the node is shutting down")
+            if self._writer is not None:
+                return self._writer
+            self._writer = writer = self._create(length)
+        self._control.open_stream(self)
+        self._bind(self._put_gathered if self.plan.bulk_count else self._put_bytes)
+        return writer
+
+    def check_length(self, length: int) -> None:
+        """ValueError when no stream of this node may carry a message of so many bytes."""
+        limit = self._settings.max_message_bytes
+        if length > limit:
+            raise ValueError(f"a message of `{length}` bytes on topic `{self.name}` is over the limit of `{limit}`")
+
+    def join(self, publisher: "Publisher") -> None:
+        """Let `publisher` write here: its `_put` follows this writer's."""
+        with self._lock:
+            self._publishers.add(publisher)
+            publisher._put = self.put  # pyright: ignore[reportPrivateUsage]
+
+    def leave(self, publisher: "Publisher") -> None:
+        """`publisher` is closed; the stream stays, other publishers and `emit` may go on."""
+        with self._lock:
+            self._publishers.discard(publisher)
+
+    def close(self) -> None:
+        """Close the stream: readers take what is left. Later messages raise RuntimeError."""
+        with self._lock:
+            self._closed = True
+            writer = self._writer
+        self._bind(self._refuse)
+        if writer is not None:
+            writer.close()
+            self._control.close_stream(self)
+
+    def stats(self) -> PublisherStats:
+        """Zeros before the first message."""
+        writer = self._writer
+        if writer is None:
+            return PublisherStats(0, 0, 0, 0)
+        stats = writer.stats()
+        return PublisherStats(stats.published, stats.live_rows, 0, 0)
+
+    # --- for the control thread ------------------------------------------------------------------------------------
+
+    def descriptors(self) -> tuple[int, int]:
+        """DATA and CTRL of the stream; it keeps owning them."""
+        assert self._writer is not None
+        return self._writer.data_fd, self._writer.ctrl_fd
+
+    def reserve_row(self, doorbell: int, history: int) -> Claim:
+        """Reserve a row for a reader to come; TooManyReaders when all 64 are taken."""
+        assert self._writer is not None
+        return self._writer.reserve_row(doorbell, History(history))
+
+    def release_row(self, row: int, ticket: int) -> None:
+        """The reader left or never came. A row whose owner still lives is taken back by a later scan."""
+        if self._writer is not None:
+            self._writer.release_row(row, ticket)
+
+    def forget_doorbell(self, fd: int) -> None:
+        """No row may ring `fd` from now on."""
+        if self._writer is not None:
+            self._writer.forget_doorbell(fd)
+
+    def registered(self, error: PeppyError | None) -> None:
+        """The daemon's answer to the registration of the stream."""
+        if error is not None:
+            raise error
+
+    # --- putting ---------------------------------------------------------------------------------------------------
+
+    def _first(self, payload: Payload) -> None:
+        self.stream(payload.length if isinstance(payload, Gathered) else len(payload))
+        self.put(payload)
+
+    def _put_bytes(self, payload: bytes) -> None:
+        assert self._writer is not None
+        try:
+            self._writer.publish_bytes(payload)
+        except MessageTooLong as error:
+            raise self._too_long(error) from None
+
+    def _put_gathered(self, payload: Gathered) -> None:
+        assert self._writer is not None
+        try:
+            self._writer.publish_parts([(payload.head, 0), *payload.parts], payload.length)
+        except MessageTooLong as error:
+            raise self._too_long(error) from None
+
+    def _refuse(self, _payload: Payload) -> None:
+        raise RuntimeError(f"topic `{self.name}` is closed: the node is shutting down")
+
+    def _too_long(self, error: MessageTooLong) -> ValueError:
+        return ValueError(
+            f"a message of `{error.length}` bytes on topic `{self.name}` does not fit the stream, whose first message "
+            f"made room for `{error.capacity}`; growing a stream is not supported yet\n"
+            "hint: publish the largest message first"
+        )
+
+    def _bind(self, put: Callable[[Any], None]) -> None:
+        with self._lock:
+            self.put = put
+            for publisher in self._publishers:
+                publisher._put = put  # pyright: ignore[reportPrivateUsage]
+
+    def _create(self, length: int) -> Writer:
+        fixed = self.plan.fixed_size
+        capacity = fixed if fixed is not None else max(SMALLEST_CAPACITY, 2 * length)
+        capacity = max(length, min(capacity, self._settings.max_message_bytes))
+        geometry = plan_geometry(self._settings.depth_of(self.qos), self._settings.ring_bytes, capacity)
+        try:
+            return Writer.create(
+                geometry,
+                topic_hash=stable_hash(self.name),
+                schema_hash=self.plan.schema_hash,
+                mode=int(self.qos),
+            )
+        except OSError as error:
+            raise OSError(error.errno, f"no room for a stream of topic `{self.name}`: {error.strerror}") from error
+
+
+class Publisher:
+    """Base of the generated publishers. Made by `declare_publisher`; every method may be called from any thread."""
+
+    def __init__(self, writer: TopicWriter) -> None:
+        self._writer = writer
+        self._put: Callable[[Any], None] = writer.put
+        writer.join(self)
+
+    def _loan(self, kind: "type[L]", shapes: Mapping[str, int | Sequence[int]], body_reserve: int) -> "L":
+        room = self._writer.plan.room(shapes, body_reserve)
+        loan = self._writer.stream(room.length).loan(room.length)
+        return kind(loan, room.draft(loan.view))
+
+    def stats(self) -> PublisherStats:
+        """Counters of the topic's stream in this process."""
+        return self._writer.stats()
+
+    def close(self) -> None:
+        """End this publisher; a later `publish` raises RuntimeError. Others of the topic go on."""
+        self._writer.leave(self)
+        self._put = self._refuse
+
+    def _refuse(self, _payload: Payload) -> None:
+        raise RuntimeError(f"this publisher of topic `{self._writer.name}` is closed")
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """The publisher itself: the daemon knows the topic from the manifest, the stream comes with a message."""
+        return self
+        yield  # a generator, as `await` wants one
+
+
+class WriteLoan:
+    """Base of the generated write loans: assign the fields, fill the arrays, then publish or leave the `with` block."""
+
+    def __init__(self, loan: Loan, draft: Draft) -> None:
+        mine = self.__dict__
+        mine["_loan_of_ring"] = loan
+        mine["_draft"] = draft
+        mine.update(draft.fields)
+
+    def publish(self) -> None:
+        """Publish the message. TypeError or ValueError when a field is missing or wrong; the loan stays usable then."""
+        loan, draft = self._open()
+        fields = {name: self.__dict__[name] for name in draft.attributes if name in self.__dict__}
+        length = draft.finish(fields)
+        fields.clear()
+        self._end()
+        del draft
+        loan.publish(length)
+
+    def discard(self) -> None:
+        """Give the room back unpublished."""
+        loan, _ = self._open()
+        self._end()
+        loan.discard()
+
+    def _open(self) -> tuple[Loan, Draft]:
+        draft = self.__dict__.get("_draft")
+        if draft is None:
+            raise LoanReleased("the loan was published or discarded already")
+        return self.__dict__["_loan_of_ring"], draft
+
+    def _end(self) -> None:
+        self.__dict__.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        draft = self.__dict__.get("_draft")
+        if draft is None:
+            raise LoanReleased(f"`{name}` cannot be used: the loan was published or discarded already")
+        raise AttributeError(f"`{name}` has not been assigned" if name in draft.attributes else f"no field `{name}`")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _, draft = self._open()
+        if name in draft.bulk:
+            raise AttributeError(f"`{name}` is an array in the ring: write into it, as in `loan.{name}[...] = ...`")
+        if name not in draft.attributes:
+            raise AttributeError(f"no field `{name}`")
+        self.__dict__[name] = value
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if "_draft" not in self.__dict__:
+            return
+        if kind is None:
+            self.publish()
+        else:
+            self.discard()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+
+L = TypeVar("L", bound=WriteLoan)

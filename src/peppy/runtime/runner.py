@@ -1,0 +1,162 @@
+"""A running node as its program sees it."""
+
+import asyncio
+import inspect
+import sys
+import threading
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
+
+from peppy.model.node import Slot
+from peppy.runtime.config import RuntimeConfig, TopicSettings
+from peppy.runtime.control import ControlThread
+from peppy.runtime.publisher import PublisherStats, TopicWriter
+from peppy.runtime.subscription import Subscription, SubscriptionStats
+from peppy.runtime.token import CancellationToken
+from peppy.runtime.topics import ConsumedTopic, EmittedTopic, SharedReceiver
+
+M = TypeVar("M")
+Hook = Callable[[], Awaitable[None] | None]
+
+
+class TopicStats(NamedTuple):
+    """Counters of every topic this process writes (by name) and reads (by `link_id/name`, one per subscription)."""
+
+    written: dict[str, PublisherStats]
+    read: dict[str, list[SubscriptionStats]]
+
+
+class Topics:
+    """The streams and subscriptions of one node; every method may be called from any thread."""
+
+    def __init__(self, settings: TopicSettings, control: ControlThread, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        self._control = control
+        self._loop = loop
+        self._lock = threading.RLock()
+        self._writers: dict[str, TopicWriter] = {}
+        self._subscriptions: list[Subscription[Any]] = []
+        self._receivers: dict[tuple[str, str], SharedReceiver[Any]] = {}
+        self._last_subscription = 0
+
+    def writer(self, topic: EmittedTopic) -> TopicWriter:
+        """The one writer of this topic in this process."""
+        writer = self._writers.get(topic.name)
+        if writer is not None:
+            return writer
+        with self._lock:
+            if topic.name not in self._writers:
+                writer = TopicWriter(topic.name, topic.qos, topic.plan, self._settings, self._control)
+                self._writers[topic.name] = writer
+            return self._writers[topic.name]
+
+    def subscribe(self, topic: ConsumedTopic[M], spin_us: int = 0) -> Subscription[M]:
+        """A new subscription with its own cursor."""
+        with self._lock:
+            self._last_subscription += 1
+            subscription = Subscription(
+                self._last_subscription, topic.link_id, topic.name, topic.plan, spin_us, self._control, self._loop
+            )
+            self._subscriptions.append(subscription)
+        return subscription
+
+    def receiver(self, topic: ConsumedTopic[M]) -> SharedReceiver[M]:
+        """The subscription that all `on_next_message_received` calls of this topic share."""
+        key = (topic.link_id, topic.name)
+        receiver = self._receivers.get(key)
+        if receiver is None:
+            receiver = self._receivers[key] = SharedReceiver(self.subscribe(topic))
+        return receiver
+
+    def stats(self) -> TopicStats:
+        """All counters, those of closed subscriptions included."""
+        with self._lock:
+            writers, subscriptions = dict(self._writers), list(self._subscriptions)
+        read: dict[str, list[SubscriptionStats]] = {}
+        for subscription in subscriptions:
+            read.setdefault(f"{subscription.link_id}/{subscription.topic}", []).append(subscription.stats())
+        return TopicStats({name: writer.stats() for name, writer in writers.items()}, read)
+
+    def close_subscriptions(self) -> None:
+        """End all reads."""
+        with self._lock:
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
+            subscription.close()
+
+    def close_writers(self) -> None:
+        """Close all streams: their readers take what is left."""
+        with self._lock:
+            writers = list(self._writers.values())
+        for writer in writers:
+            writer.close()
+
+
+class NodeRunner:
+    """What `setup` gets beside its parameters. All methods are plain and may be called from any thread."""
+
+    def __init__(
+        self,
+        config: RuntimeConfig,
+        slots: tuple[Slot, ...],
+        token: CancellationToken,
+        control: ControlThread,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._config = config
+        self._slots = {slot.link_id for slot in slots}
+        self._token = token
+        self._hooks: list[Hook] = []
+        self.topics = Topics(config.topics, control, loop)
+
+    def cancellation_token(self) -> CancellationToken:
+        """Cancelled when the node is to end."""
+        return self._token
+
+    def on_shutdown(self, hook: Hook) -> None:
+        """Run `hook`, sync or async, when the node ends; the last registered first."""
+        self._hooks.append(hook)
+
+    def bound_core_node(self) -> str:
+        """The core node (the daemon) that this node belongs to."""
+        return self._config.bound_core_node
+
+    def bound_instance_id(self) -> str:
+        """This instance's id."""
+        return self._config.node_instance.instance_id
+
+    def node_name(self) -> str:
+        """The name in the node's manifest."""
+        return self._config.node_name
+
+    def node_tag(self) -> str:
+        """The tag in the node's manifest."""
+        return self._config.node_tag
+
+    def pinned_target_for(self, link_id: str) -> str | None:
+        """The instance id that a slot is pinned to, None for a `from_any` slot; KeyError for a slot never declared."""
+        if link_id not in self._slots:
+            raise KeyError(f"`{link_id}` is no slot of this node; declared: {', '.join(sorted(self._slots)) or 'none'}")
+        binding = self._config.node_instance.slot_bindings.get(link_id)
+        return None if binding is None else binding.producer_instance_id
+
+    def uses_sim_time(self) -> bool:
+        """Whether this instance was started with simulated time."""
+        return self._config.node_instance.framework.use_sim_time
+
+    def topic_stats(self) -> TopicStats:
+        """Counters of every topic this process writes or reads (docs/reference/qos.md, Drop accounting)."""
+        return self.topics.stats()
+
+    async def run_hooks(self) -> None:
+        """Run the shutdown hooks one by one; one that fails leaves a traceback on stderr and stops nobody."""
+        while self._hooks:
+            hook = self._hooks.pop()
+            try:
+                result = hook()
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:
+                print(f"[ERROR] the shutdown hook `{hook}` failed", file=sys.stderr)
+                traceback.print_exc()

@@ -1,0 +1,439 @@
+"""Reading topics: one cursor over all producers that a slot admits (docs/reference/qos.md, Reading).
+
+A subscription owns one eventfd, its doorbell. Every stream it reads rings it, and so does whoever changes the set of
+streams or closes the subscription. Whoever waits reads the doorbell first, then looks at every stream, arms those that
+are empty, and only then sleeps (docs/design/ring.md, Sleeping and waking). The doorbell is shared by tasks and threads
+of the process: one that consumed a wake-up and leaves something behind rings it again for the others.
+"""
+
+import asyncio
+import os
+import select
+import sys
+import threading
+from collections.abc import AsyncIterator, Generator
+from concurrent.futures import Future
+from contextlib import suppress
+from time import monotonic, monotonic_ns
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
+
+from peppy.codec import Plan
+from peppy.errors import DecodeError, PeppyError, SchemaMismatch, TooManyReaders
+from peppy.model.qos import QoSProfile
+from peppy.ring import Claim, Outcome, ReceiveBuffer, StaleClaim
+from peppy.runtime.loan import PendingLoan, ReadLoan
+from peppy.runtime.source import Source, Taken
+
+if TYPE_CHECKING:
+    from peppy.runtime.control import ControlThread
+
+M = TypeVar("M")
+
+WARNING_PAUSE = 10.0
+"""Seconds between two warnings about lost messages of one subscription."""
+
+
+class MessageInfo(NamedTuple):
+    """Where and when a message came from; both times are CLOCK_MONOTONIC nanoseconds."""
+
+    instance_id: str
+    sequence: int
+    publish_time_ns: int
+    receive_time_ns: int
+
+
+class SubscriptionStats(NamedTuple):
+    """Counters since the subscription was opened (docs/reference/qos.md, Drop accounting)."""
+
+    received: int
+    lost: int
+    lag: int
+    copies_forced: int
+
+
+class Subscription(Generic[M]):
+    """Messages of one topic through one slot. `next` belongs to the event loop, the other reads to any thread."""
+
+    def __init__(
+        self,
+        subscription_id: int,
+        link_id: str,
+        topic: str,
+        plan: Plan[M],
+        spin_us: int,
+        control: "ControlThread",
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.subscription_id = subscription_id
+        self.link_id = link_id
+        self.topic = topic
+        self.plan = plan
+        self.doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._spin_us = spin_us
+        self._control = control
+        self._loop = loop
+        self._lock = threading.RLock()
+        self._sources: list[Source] = []
+        self._turn = 0
+        self._tasks_waiting: list[asyncio.Future[None]] = []
+        self._threads_waiting = 0
+        self._watching = False
+        self._loop_left = False
+        self._closed = False
+        self._known: Future[None] = Future()
+        self._refusal: PeppyError | None = None
+        self._last: Taken | None = None
+        self._ended = SubscriptionStats(0, 0, 0, 0)  # of streams that are finished
+        self._lost_unsaid = 0
+        self._warn_after = 0.0
+        self._batch: ReceiveBuffer | None = None
+        control.open_subscription(self)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    async def next(self) -> tuple[str, M] | None:
+        """The next message with its producer's instance id; None once the subscription is closed.
+
+        Cancelling the wait loses no message.
+        """
+        while (taken := self._take() or self._spin()) is None:
+            if not await self._sleep():
+                return None
+        return taken.source.producer, taken.message
+
+    def take(self) -> tuple[str, M] | None:
+        """A message that is there, or None; never waits."""
+        taken = self._take()
+        return None if taken is None else (taken.source.producer, taken.message)
+
+    def take_blocking(self, timeout: float | None = None) -> tuple[str, M] | None:
+        """Wait for a message, interpreter lock released; None after `timeout` seconds or once closed.
+
+        RuntimeError on the event loop's thread, which must not be blocked.
+        """
+        if _runs_here(self._loop):
+            raise RuntimeError("`take_blocking` would block the event loop: use `await subscription.next()` there")
+        deadline = None if timeout is None else monotonic() + timeout
+        while (taken := self._take() or self._spin()) is None:
+            left = None if deadline is None else deadline - monotonic()
+            if self._closed or (left is not None and left <= 0) or not self._block(left):
+                return None
+        return taken.source.producer, taken.message
+
+    def take_many(self, limit: int) -> list[tuple[str, M]]:
+        """Up to `limit` messages that are there, each producer's in order; never waits."""
+        found: list[tuple[str, M]] = []
+        with self._lock:
+            self._check_refusal()
+            for source in self._in_turn():
+                while len(found) < limit and (batch := self._take_batch(source, limit - len(found))):
+                    found.extend((taken.source.producer, taken.message) for taken in batch)
+        return found
+
+    def next_loan(self) -> PendingLoan[M]:
+        """The next message with its arrays in place: await it, or `async with` it (docs/reference/node_api.md, 6)."""
+        return PendingLoan(self._next_loan)
+
+    @property
+    def info(self) -> MessageInfo | None:
+        """Of the last message that this subscription returned."""
+        taken = self._last
+        return None if taken is None else _info(taken)
+
+    def stats(self) -> SubscriptionStats:
+        """Counters over all producers, those that are gone included."""
+        with self._lock:
+            return _sum(self._ended, self._sources)
+
+    def close(self) -> None:
+        """Give the rows up and end all waiting reads. Calling it again does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._ended = _sum(self._ended, self._sources)._replace(lag=0)
+            for source in self._sources:
+                source.reader.close()
+            self._sources.clear()
+            if not self._known.done():
+                self._known.set_result(None)
+            self._ring()
+        self._control.close_subscription(self)
+        if self._loop.is_closed():
+            self._loop_left = True
+            self._release_doorbell()
+        else:
+            self._loop.call_soon_threadsafe(self._stop_watching)
+
+    def __aiter__(self) -> AsyncIterator[tuple[str, M]]:
+        return self
+
+    async def __anext__(self) -> tuple[str, M]:
+        message = await self.next()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """The subscription itself, once the daemon has registered it."""
+        yield from asyncio.shield(asyncio.wrap_future(self._known)).__await__()
+        return self
+
+    # --- for the control thread ------------------------------------------------------------------------------------
+
+    def registered(self, error: PeppyError | None) -> None:
+        """The daemon's answer to the registration; an error is raised by the next read."""
+        with self._lock:
+            self._refusal = error
+            if not self._known.done():
+                self._known.set_result(None)
+            self._ring()
+
+    def attach(self, stream_id: int, producer: str, qos: int, fds: tuple[int, ...], claim: Claim) -> bool:
+        """Read this stream too; False when its row is no longer free and another one is needed.
+
+        Raises OSError for descriptors that are no stream.
+        """
+        with self._lock:
+            if self._closed or any(source.stream_id == stream_id for source in self._sources):
+                return True
+            try:
+                source = Source(stream_id, producer, QoSProfile(qos), claim, fds, self.plan)
+            except StaleClaim:
+                return False
+            self._sources.append(source)
+            self._refusal = None
+            self._ring()
+        return True
+
+    def refused(self, producer: str, kind: str, message: str) -> None:
+        """A producer cannot be read. Too many readers fail the reads, a schema mismatch is said once on stderr."""
+        if kind == TooManyReaders.__name__:
+            with self._lock:
+                self._refusal = TooManyReaders(f"topic `{self.topic}` of `{producer}`: {message}")
+                self._ring()
+            return
+        error = SchemaMismatch(message, hint="run `peppy node sync` and add both nodes again")
+        print(f"[ERROR] {kind}: {error}", file=sys.stderr, flush=True)
+
+    def stream_gone(self, stream_id: int) -> None:
+        """The writer of this stream has ended: what is left is taken, then the stream is dropped."""
+        with self._lock:
+            for source in self._sources:
+                if source.stream_id == stream_id:
+                    source.writer_gone = True
+            self._ring()
+
+    def find_dead_writers(self) -> None:
+        """After a time without daemon nobody may have told which writers are gone; their leases do."""
+        with self._lock:
+            for source in self._sources:
+                source.writer_gone = source.writer_gone or not source.reader.writer_alive()
+            self._ring()
+
+    def held(self) -> tuple[tuple[int, int, int], ...]:
+        """The rows this subscription has, as (stream id, row, ticket)."""
+        with self._lock:
+            return tuple(source.row for source in self._sources)
+
+    # --- taking ------------------------------------------------------------------------------------------------------
+
+    def _take(self) -> Taken | None:
+        with self._lock:
+            sources = self._sources
+            if self._refusal is not None:
+                self._check_refusal()
+            for source in sources if len(sources) == 1 else self._in_turn():
+                taken = self._take_from(source)
+                if taken is not None:
+                    return taken
+        return None
+
+    def _take_from(self, source: Source) -> Taken | None:
+        while True:
+            try:
+                taken = source.take()
+            except DecodeError as error:
+                print(f"[ERROR] DecodeError: {error}", file=sys.stderr, flush=True)
+                continue
+            if not isinstance(taken, Outcome):
+                self._note(taken)
+                return taken
+            if taken is Outcome.EMPTY and not source.writer_gone:
+                return None
+            if taken is Outcome.EMPTY and source.reader.arm() is Outcome.OK:
+                continue  # it was written between the look and the news of the writer's end
+            self._drop(source)
+            return None
+
+    def _take_batch(self, source: Source, limit: int) -> list[Taken]:
+        if self.plan.bulk_count or limit == 1:
+            taken = self._take_from(source)
+            return [] if taken is None else [taken]
+        if self._batch is None or self._batch.messages < limit:
+            self._batch = ReceiveBuffer(64 * limit, limit)
+        batch = source.take_many(self._batch, limit)
+        if isinstance(batch, Outcome):
+            taken = self._take_from(source)  # notices the end of the stream
+            return [] if taken is None else [taken]
+        for taken in batch:
+            self._note(taken)
+        return batch
+
+    def _next_loan_now(self) -> ReadLoan[M] | None:
+        with self._lock:
+            self._check_refusal()
+            for source in self._in_turn():
+                loaned = source.take_loan()
+                if isinstance(loaned, Outcome):
+                    continue
+                view, taken = loaned
+                self._note(taken)
+                return ReadLoan(view, taken.source.producer, taken.message, _info(taken))
+        return None
+
+    async def _next_loan(self) -> ReadLoan[M] | None:
+        while (loan := self._next_loan_now()) is None:
+            if not await self._sleep():
+                return None
+        return loan
+
+    def _in_turn(self) -> list[Source]:
+        """All streams, another one first at each call: no producer starves another."""
+        sources = self._sources
+        if len(sources) < 2:
+            return list(sources)
+        self._turn = (self._turn + 1) % len(sources)
+        return sources[self._turn :] + sources[: self._turn]
+
+    def _note(self, taken: Taken) -> None:
+        self._last = taken
+        lost = taken.source.lost_since(taken.sequence)
+        if lost:
+            self._lost_unsaid += lost
+            if taken.receive_time_ns >= self._warn_after:
+                self._warn_after = taken.receive_time_ns + WARNING_PAUSE * 1e9
+                producer, lost, self._lost_unsaid = taken.source.producer, self._lost_unsaid, 0
+                text = f"[WARNING] lost {lost} message(s) of topic `{self.topic}` from `{producer}`"
+                print(text, file=sys.stderr, flush=True)
+
+    def _drop(self, source: Source) -> None:
+        """The stream is finished: its counters stay, its row and its memory go."""
+        self._ended = _sum(self._ended, [source])._replace(lag=0)
+        self._sources.remove(source)
+        source.reader.close()
+
+    def _check_refusal(self) -> None:
+        if self._refusal is not None and not self._sources:
+            raise self._refusal
+
+    # --- waiting -----------------------------------------------------------------------------------------------------
+
+    def _ring(self) -> None:
+        if self.doorbell >= 0:
+            os.eventfd_write(self.doorbell, 1)
+
+    def _armed(self) -> bool:
+        """Arm every stream; False when one of them has something, or its end, after all."""
+        with self._lock:
+            if self._closed or (self._refusal is not None and not self._sources):
+                return False
+            return all(source.reader.arm() is Outcome.EMPTY and not source.writer_gone for source in self._sources)
+
+    async def _sleep(self) -> bool:
+        """Wait until a read is worth another try; False once closed."""
+        if self._closed:
+            return False
+        if not self._watching:
+            self._watching = True
+            self._loop.add_reader(self.doorbell, self._doorbell_rang)
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._tasks_waiting.append(future)
+        try:
+            if self._armed():
+                await future
+        finally:
+            with suppress(ValueError):
+                self._tasks_waiting.remove(future)
+        return not self._closed
+
+    def _doorbell_rang(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self.doorbell)
+        waiting, self._tasks_waiting = self._tasks_waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+        if self._threads_waiting:
+            self._loop.call_soon(self._pass_on)
+
+    def _pass_on(self) -> None:
+        """The tasks have had their turn: what they left, or the end, is for the waiting threads."""
+        if self._threads_waiting and not self._armed():
+            self._ring()
+
+    def _block(self, timeout: float | None) -> bool:
+        """Wait on this thread until a read is worth another try; False at the timeout."""
+        with self._lock:
+            if self._closed:
+                return False
+            self._threads_waiting += 1
+        try:
+            if not self._armed():
+                return True
+            poll = select.poll()
+            poll.register(self.doorbell, select.POLLIN)
+            if not poll.poll(None if timeout is None else max(0.0, timeout) * 1000):
+                return False
+            with suppress(BlockingIOError):
+                os.eventfd_read(self.doorbell)
+            return True
+        finally:
+            with self._lock:
+                self._threads_waiting -= 1
+                if self._threads_waiting or self._tasks_waiting:
+                    self._ring()  # what this thread leaves is for the others
+                self._release_doorbell()
+
+    def _spin(self) -> Taken | None:
+        """Look again and again for `spin_us`, awake: fast when writer and reader have a processor each."""
+        if not self._spin_us:
+            return None
+        end = monotonic_ns() + 1000 * self._spin_us
+        while (taken := self._take()) is None and monotonic_ns() < end:
+            pass
+        return taken
+
+    def _stop_watching(self) -> None:
+        """Runs on the loop after the close: wake the tasks, then let go of the doorbell."""
+        self._doorbell_rang()
+        if self._watching:
+            self._loop.remove_reader(self.doorbell)
+        with self._lock:
+            self._loop_left = True
+            self._release_doorbell()
+
+    def _release_doorbell(self) -> None:
+        if self._loop_left and not self._threads_waiting and self.doorbell >= 0:
+            os.close(self.doorbell)
+            self.doorbell = -1
+
+
+def _sum(start: SubscriptionStats, sources: list[Source]) -> SubscriptionStats:
+    received, lost, lag, copies = start
+    for source in sources:
+        stats = source.stats()
+        received, lost, lag = received + stats.row.taken, lost + stats.row.lost, lag + stats.lag
+        copies += stats.row.copies_forced
+    return SubscriptionStats(received, lost, lag, copies)
+
+
+def _info(taken: Taken) -> MessageInfo:
+    return MessageInfo(taken.source.producer, taken.sequence, taken.publish_time_ns, taken.receive_time_ns)
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

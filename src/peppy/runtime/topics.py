@@ -1,0 +1,105 @@
+"""What generated topic modules stand on: `EmittedTopic` and `ConsumedTopic` tie a declaration to a running node."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from peppy.codec import Gathered, Plan
+from peppy.errors import SubscriptionClosed
+from peppy.model.qos import QoSProfile
+from peppy.runtime.loan import PendingLoan, ReadLoan
+from peppy.runtime.publisher import Publisher, PublisherStats, WriteLoan
+from peppy.runtime.subscription import MessageInfo, Subscription, SubscriptionStats
+
+if TYPE_CHECKING:
+    from peppy.runtime.runner import NodeRunner
+
+__all__ = [
+    "ConsumedTopic",
+    "EmittedTopic",
+    "MessageInfo",
+    "PendingLoan",
+    "Publisher",
+    "PublisherStats",
+    "ReadLoan",
+    "Subscription",
+    "SubscriptionStats",
+    "WriteLoan",
+]
+
+M = TypeVar("M")
+P = TypeVar("P", bound=Publisher)
+
+
+class EmittedTopic:
+    """A topic that this node emits."""
+
+    def __init__(self, name: str, qos: QoSProfile, plan: Plan[Any]) -> None:
+        self.name = name
+        self.qos = qos
+        self.plan = plan
+
+    async def emit(self, node_runner: "NodeRunner", payload: bytes | Gathered) -> None:
+        """Write one encoded message; never waits on `sensor_data` and `standard`."""
+        node_runner.topics.writer(self).put(payload)
+
+    def publisher(self, node_runner: "NodeRunner", kind: type[P]) -> P:
+        """A publisher of the generated class `kind`, sharing the topic's stream with all others of this process."""
+        return kind(node_runner.topics.writer(self))
+
+
+class ConsumedTopic(Generic[M]):
+    """A topic that this node reads through the slot `link_id`."""
+
+    def __init__(self, link_id: str, name: str, plan: Plan[M]) -> None:
+        self.link_id = link_id
+        self.name = name
+        self.plan = plan
+
+    async def on_next_message_received(self, node_runner: "NodeRunner", from_core_node: str | None) -> tuple[str, M]:
+        """The next message with its producer's instance id, from the one shared subscription of this topic.
+
+        Calls that wait at the same time all receive the arriving message. Raises SubscriptionClosed at shutdown and
+        ValueError for another core node than this node's own.
+        """
+        if from_core_node is not None and from_core_node != node_runner.bound_core_node():
+            raise ValueError(
+                f"`from_core_node` is `{from_core_node}`, this node belongs to `{node_runner.bound_core_node()}`"
+            )
+        return await node_runner.topics.receiver(self).next()
+
+    def subscribe(self, node_runner: "NodeRunner", spin_us: int) -> Subscription[M]:
+        """A subscription with its own cursor; a waiting read spins for `spin_us` microseconds before it sleeps."""
+        if spin_us < 0:
+            raise ValueError(f"`spin_us` is `{spin_us}`, it must not be negative")
+        return node_runner.topics.subscribe(self, spin_us)
+
+
+class SharedReceiver(Generic[M]):
+    """One subscription for all callers of `on_next_message_received`: whoever waits gets the same message."""
+
+    def __init__(self, subscription: Subscription[M]) -> None:
+        self._subscription = subscription
+        self._reading: asyncio.Task[tuple[str, M] | None] | None = None
+
+    async def next(self) -> tuple[str, M]:
+        """The next message. A cancelled call loses nothing: the read goes on, for whoever asks next."""
+        if self._reading is None:
+            if (message := self._subscription.take()) is not None:
+                return message
+            self._reading = asyncio.get_running_loop().create_task(self._subscription.next())
+        reading = self._reading
+        try:
+            message = await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            raise  # `reading` goes on and keeps its message for the next call
+        except BaseException:
+            self._forget(reading)
+            raise
+        self._forget(reading)
+        if message is None:
+            raise SubscriptionClosed("the node is shutting down")
+        return message
+
+    def _forget(self, reading: "asyncio.Task[tuple[str, M] | None]") -> None:
+        if self._reading is reading:
+            self._reading = None
