@@ -7,6 +7,7 @@ and every starter waits for the socket, whoever listens there.
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,10 @@ _LOST_THE_RACE = b"another peppy daemon"
 _LAST_LINES = 5
 
 
-def start_daemon(home: Path) -> int:
+def start_daemon(home: Path, words: Sequence[str] = ()) -> int:
     """Start a daemon for the data root `home` and wait until one listens; its pid, whoever started it.
+
+    `words` are further arguments of `peppy service serve`.
 
     Raises `DaemonUnavailable` when `PEPPY_NO_AUTOSTART` is 1, or when no daemon listens after 10 s or this one failed.
     """
@@ -39,7 +42,7 @@ def start_daemon(home: Path) -> int:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         written_before = log.stat().st_size if log.exists() else 0
-        process = _spawn(home, log)
+        process = _spawn(home, log, words)
     except OSError as error:
         raise _failed(f"cannot start the peppy daemon: {error}", log) from None
     deadline = time.monotonic() + START_SECS
@@ -64,12 +67,12 @@ def program(home: Path) -> list[str]:
     return [on_path] if on_path else [sys.executable, "-m", "peppy.cli"]
 
 
-def _spawn(home: Path, log: Path) -> "Popen[bytes]":
+def _spawn(home: Path, log: Path, words: Sequence[str]) -> "Popen[bytes]":
     from subprocess import DEVNULL, STDOUT, Popen
 
     with log.open("ab") as output:
         return Popen(
-            [*program(home), "service", "serve"],
+            [*program(home), "service", "serve", *words],
             stdin=DEVNULL,
             stdout=output,
             stderr=STDOUT,

@@ -1,0 +1,41 @@
+"""How a command is declared: a function that reports and returns its data (docs/reference/cli.md, JSON)."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from peppy.cli.groups import CONTEXT_SETTINGS
+from peppy.cli.report import Report
+
+Body = Callable[..., object]
+
+
+def verb(name: str, *, prints_result: bool = True) -> Callable[[Body], click.Command]:
+    """Makes the click command `name` (`node add`) of a function `body(report, **parameters)`.
+
+    The function's docstring is the help text; what it returns is `data` of the JSON envelope. Commands that print a
+    result take `--json`.
+    """
+
+    def declare(body: Body) -> click.Command:
+        def run(as_json: bool = False, **parameters: Any) -> None:
+            report = Report(name, as_json=as_json)
+            sys.exit(report.conclude(lambda: body(report, **parameters)))
+
+        parameters = list(reversed(getattr(body, "__click_params__", [])))
+        if prints_result:
+            parameters.append(
+                click.Option(["--json", "as_json"], is_flag=True, help="Print the result as one JSON object.")
+            )
+        return click.Command(
+            name.rpartition(" ")[2],
+            callback=run,
+            params=parameters,
+            help=body.__doc__,
+            context_settings=CONTEXT_SETTINGS,
+            options_metavar="[options]",
+        )
+
+    return declare

@@ -1,0 +1,1 @@
+"""One module per command; its `command` is what `peppy.cli.main` offers under that name."""

@@ -1,0 +1,1 @@
+"""Answers of the daemon as text; each function gives lines and prints nothing."""
