@@ -27,6 +27,7 @@ static bool accept_option(int option, const char *value, struct options *options
     switch (option) {
     case 'd': options->directory = value; break;
     case 'l': options->log = value; break;
+    case 'c': options->working_directory = value; break;
     case 'h': options->header = value; break;
     case 'm': valid = number(value, 1, INT64_MAX, &options->max_bytes); break;
     case 'n': valid = number(value, 1, INT64_MAX, &options->open_files); break;
@@ -48,7 +49,8 @@ bool options_parse(int argc, char **argv, struct options *options) {
         {"dir", required_argument, NULL, 'd'},       {"log", required_argument, NULL, 'l'},
         {"max-bytes", required_argument, NULL, 'm'}, {"keep", required_argument, NULL, 'k'},
         {"status-fd", required_argument, NULL, 's'}, {"header", required_argument, NULL, 'h'},
-        {"nofile", required_argument, NULL, 'n'},    {0},
+        {"nofile", required_argument, NULL, 'n'},    {"cwd", required_argument, NULL, 'c'},
+        {0},
     };
     *options = (struct options){.status_fd = -1};
     for (int option; (option = getopt_long(argc, argv, "+", known, NULL)) != -1;)
@@ -59,6 +61,6 @@ bool options_parse(int argc, char **argv, struct options *options) {
         optind < argc)
         return true;
     fprintf(stderr, "usage: peppy-shim --dir DIRECTORY --log FILE --max-bytes N --keep K --status-fd FD"
-                    " [--header TEXT] [--nofile N] -- COMMAND...\n");
+                    " [--cwd DIRECTORY] [--header TEXT] [--nofile N] -- COMMAND...\n");
     return false;
 }

@@ -1,4 +1,4 @@
-/* The command line of the shim. */
+/* The command line of the shim. Its paths are absolute. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,6 +7,7 @@
 struct options {
     const char *directory; /* of the instance or build: shim.lock, pid.json, exit.json */
     const char *log;
+    const char *working_directory; /* of the child; NULL: as the shim's */
     const char *header; /* first line of the log, without time */
     uint64_t max_bytes;
     unsigned keep;

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -256,6 +257,13 @@ static void end(struct shim *shim) {
 
 /* ---- start ------------------------------------------------------------------------------------------------------- */
 
+/* What the daemon forgot to keep to itself reaches neither shim nor node. */
+static void close_inherited(int kept) {
+    if (kept > STDERR_FILENO + 1)
+        syscall(SYS_close_range, (unsigned)STDERR_FILENO + 1, (unsigned)kept - 1, 0);
+    syscall(SYS_close_range, (unsigned)kept + 1, ~0U, 0);
+}
+
 static int catch_signals(void) {
     static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGTSTP, SIGXFSZ};
     sigset_t taken;
@@ -288,6 +296,10 @@ static int start(struct shim *shim, const struct options *options, const char **
         return -errno;
     if ((error = record_lock(shim->directory)) < 0 || (error = record_reserve_exit(shim->directory)) < 0)
         return error;
+    if (options->working_directory != NULL && chdir(options->working_directory) != 0) {
+        *what = options->working_directory;
+        return -errno;
+    }
     *what = "process";
     if ((error = child_fork(options->command, options->open_files, &shim->child)) < 0)
         return error;
@@ -315,6 +327,7 @@ int main(int argc, char **argv) {
     shim.errors = (struct lines){.log = &shim.log, .label = "stderr"};
     shim.descendants_left = true;
     fcntl(shim.status_fd, F_SETFD, FD_CLOEXEC);
+    close_inherited(shim.status_fd);
     int error = start(&shim, &options, &what);
     if (error < 0) /* the child, if there is one, waits for its release and ends with the shim */
         return fail(&shim, what, error);
