@@ -32,7 +32,7 @@ class SendBuffer:
     def __init__(self, size: int) -> None:
         self.size = size
         self.data = bytearray(size)
-        self.pointer = ffi.from_buffer(self.data)
+        self.pointer = ffi.from_buffer("uint8_t *", self.data)
 
 
 class ReceiveBuffer:
@@ -46,7 +46,7 @@ class ReceiveBuffer:
 
     def __init__(self, room: int, messages: int = 1) -> None:
         self.records = bytearray(messages * _MESSAGE_SIZE)
-        self.message = ffi.from_buffer("struct peppy_message[]", self.records)
+        self.message = ffi.from_buffer("struct peppy_message *", self.records)
         self.messages = messages
         self.count = ffi.new("uint32_t *")
         self.grow(room)
@@ -55,7 +55,7 @@ class ReceiveBuffer:
         """Replace the bytes by `room` of them; who kept the old ones keeps them as they are."""
         self.room = room
         self.data = bytearray(room)
-        self.pointer = ffi.from_buffer(self.data)
+        self.pointer = ffi.from_buffer("uint8_t *", self.data)
         self._base = int(ffi.cast("uintptr_t", self.pointer))
 
     def placed(self, count: int) -> list[tuple[int, int, int, int]]:

@@ -17,7 +17,12 @@ from peppy.ring.stats import ReaderStats, row_stats
 if TYPE_CHECKING:
     from peppy.ring._core import Pointer
 
+# Plain numbers: comparing with a member of an enumeration costs as much as the call itself.
+_OK, _EMPTY, _AGAIN, _TOO_MANY_HELD, _TOO_LONG = (
+    int(outcome) for outcome in (Outcome.OK, Outcome.EMPTY, Outcome.AGAIN, Outcome.TOO_MANY_HELD, Outcome.TOO_LONG)
+)
 _OUTCOMES = tuple(Outcome)
+_NOTHING = Outcome.EMPTY
 _take = lib.peppy_take
 _take_copy = lib.peppy_take_copy
 _unpin = lib.peppy_unpin
@@ -75,11 +80,13 @@ class Reader:
         """
         while True:
             code = _take_copy(self._handle, buffer.pointer, buffer.room, buffer.message)
-            if not code:
+            if code == _OK:
                 return taken(buffer.records)
-            if code == Outcome.TOO_LONG:
+            if code == _EMPTY:
+                return _NOTHING
+            if code == _TOO_LONG:
                 buffer.grow(taken(buffer.records)[0])
-            elif code != Outcome.AGAIN:
+            elif code != _AGAIN:
                 return _outcome(code)
 
     def take_many(self, buffer: ReceiveBuffer, limit: int) -> list[tuple[int, int, int, int]] | Outcome:
@@ -90,12 +97,11 @@ class Reader:
         limit = min(limit, buffer.messages)
         while True:
             code = lib.peppy_take_many(self._handle, buffer.pointer, buffer.room, buffer.message, limit, buffer.count)
-            count = buffer.count[0]
-            if not code and count:
-                return buffer.placed(count)
-            if code == Outcome.TOO_LONG:
+            if code == _OK:
+                return buffer.placed(buffer.count[0])
+            if code == _TOO_LONG:
                 buffer.grow(taken(buffer.records)[0])
-            elif code != Outcome.AGAIN:
+            elif code != _AGAIN:
                 return _outcome(code)
 
     def take_view(self) -> View | Outcome:
@@ -107,11 +113,11 @@ class Reader:
         message = ffi.new("struct peppy_message *")
         while True:
             code = _take(self._handle, message)
-            if not code:
+            if code == _OK:
                 break
-            if code == Outcome.TOO_MANY_HELD:
+            if code == _TOO_MANY_HELD:
                 return self._take_private_copy()
-            if code != Outcome.AGAIN:
+            if code != _AGAIN:
                 return _outcome(code)
         pinned = ffi.gc(message.data, partial(_unpin, self._raw, message.pin))
         data = memoryview(ffi.buffer(pinned, message.length)).toreadonly()

@@ -37,7 +37,10 @@ class StreamStats(NamedTuple):
 
 
 class RowStats(NamedTuple):
-    """Counters of one reader: `lost` were overwritten before it came, `skipped` it jumped over on purpose."""
+    """Counters of one reader: `lost` were never handed out; `skipped` of them were still held when it jumped.
+
+    `corrupt` counts descriptors that made no sense, `held_now` the views held; only the reader itself knows `corrupt`.
+    """
 
     ticket: int
     cursor: int
@@ -58,11 +61,6 @@ class ReaderStats(NamedTuple):
 
     row: RowStats
     head: int
-
-    @property
-    def lost(self) -> int:
-        """Messages published after attaching and never handed out."""
-        return self.row.lost + self.row.skipped
 
     @property
     def lag(self) -> int:
