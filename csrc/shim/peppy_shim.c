@@ -334,6 +334,7 @@ int main(int argc, char **argv) {
     if (options.header != NULL)
         log_line(&shim.log, NULL, options.header, strcspn(options.header, "\n"));
     shim.end.started_ns = epoch_ns();
+    take_signals(&shim); /* a start that was taken back meanwhile ends the child before it executes anything */
     child_release(&shim.child);
     if (chdir("/") != 0) /* the directory the shim was started in shall be removable */
         note(&shim, "error", "cannot change to /: %s", strerror(errno));

@@ -80,6 +80,22 @@ async def wait_for_line(place: Path, text: str) -> None:
             return
 
 
+async def open_gate(gate: Path) -> int:
+    """The writing end of a pipe, as soon as the other side waits at it."""
+    while True:
+        try:
+            return os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            assert error.errno == errno.ENXIO
+            await asyncio.sleep(0.01)
+
+
+async def let_through(gate: Path, words: str = "") -> None:
+    descriptor = await open_gate(gate)
+    os.write(descriptor, words.encode())
+    os.close(descriptor)
+
+
 def texts(lines: list[LogLine], stream: str) -> list[str]:
     return [line.text for line in lines if line.stream == stream]
 
@@ -140,7 +156,7 @@ def test_the_rest_of_a_flushed_line_makes_no_empty_line(place: Path):
         os.mkfifo(place / "go")
         shim = await start_shim(python(place, program))
         await wait_for_line(place, "part")
-        (place / "go").write_text("")
+        await let_through(place / "go")
         await shim.end()
 
     watched(work)
@@ -179,7 +195,7 @@ def test_a_character_that_arrives_in_two_parts_stays_whole(place: Path):
         os.mkfifo(place / "go")
         shim = await start_shim(python(place, program))
         await wait_for_line(place, "one ")
-        (place / "go").write_text("")
+        await let_through(place / "go")
         await shim.end()
 
     watched(work)
@@ -266,7 +282,7 @@ def test_a_node_that_writes_faster_than_the_disk_loses_lines_and_no_time(place: 
 
     async def work() -> None:
         starting = asyncio.create_task(start_shim(start))
-        gate = await asyncio.to_thread(os.open, place / "gate", os.O_WRONLY)  # the log's thread waits at the gate now
+        gate = await open_gate(place / "gate")  # the log's thread waits at the gate now
         try:
             shim = await starting
             while not (place / "ended").exists():  # the node has written everything though nothing reached the disk
@@ -321,7 +337,7 @@ def test_a_full_disk_costs_lines_but_neither_node_nor_exit_status(place: Path):
 
         async def work() -> Exit | None:
             shim = await start_shim(start)
-            gate = await asyncio.to_thread(os.open, place / "go", os.O_WRONLY)  # the node has written everything
+            gate = await open_gate(place / "go")  # the node has written everything
             await _until_quiet(disk / "node.log")
             (disk / "ballast").unlink()
             os.close(gate)
@@ -524,7 +540,7 @@ def test_another_daemon_adopts_a_living_shim(place: Path):
         shim = adopt(place / "run")
         assert shim is not None
         assert not shim.child_has_ended
-        await asyncio.to_thread((place / "go").write_text, "still here\n")
+        await let_through(place / "go", "still here\n")
         return await shim.end()
 
     record = watched(work)
@@ -627,7 +643,7 @@ def test_a_node_that_obeys_its_shutdown_request_is_not_signalled(place: Path):
 
     async def ask(instance_id: str) -> bool:
         assert instance_id == "left"
-        await asyncio.to_thread((place / "go").write_text, "")
+        await let_through(place / "go")
         return True
 
     async def work() -> Stopped:
@@ -710,9 +726,10 @@ def test_a_cancelled_start_leaves_no_process(place: Path):
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
-        await asyncio.to_thread((place / "node.log").read_bytes)
+        reader = os.open(place / "node.log", os.O_RDONLY | os.O_NONBLOCK)
         while is_alive(place / "run"):
             await asyncio.sleep(0.01)
+        os.close(reader)
 
     watched(work)
     assert not (place / "started").exists()
