@@ -65,6 +65,20 @@ int peppy_arm(struct peppy_reader *reader)
     return result;
 }
 
+int peppy_waiting_since(struct peppy_reader *reader, uint64_t *publish_time_ns)
+{
+    int result = reader_enter(reader);
+    if (result)
+        return result;
+    result = reader_look(reader);
+    const struct descriptor *entry = &ring_of(&reader->mapping)[reader->cursor & (reader->geometry.slots - 1)];
+    *publish_time_ns = load_acquire(&entry->publish_time_ns);
+    if (load_acquire(&entry->seq) != reader->cursor) /* overwritten, or its time belonged to another message */
+        *publish_time_ns = 0;
+    reader_leave(reader);
+    return result;
+}
+
 static int look(struct peppy_reader *reader)
 {
     int result = reader_enter(reader);

@@ -146,6 +146,9 @@ void peppy_copy_forced(struct peppy_reader *reader);
 /* Say "I am about to sleep" and look again: PEPPY_EMPTY = armed, sleep on the doorbell; PEPPY_OK = there is something;
  * PEPPY_CLOSED = the end. */
 int peppy_arm(struct peppy_reader *reader);
+/* When was the message published that the next take brings (CLOCK_MONOTONIC)? 0 when that one is already lost, so that
+ * who reads several streams and takes the longest-waiting first looks here at once. PEPPY_EMPTY or PEPPY_CLOSED: none. */
+int peppy_waiting_since(struct peppy_reader *reader, uint64_t *publish_time_ns);
 /* Wait until there is something: spin, arm, poll(doorbell), again. PEPPY_OK, PEPPY_EMPTY at the timeout, PEPPY_CLOSED,
  * -EINTR after a signal. Timeout < 0: for ever. `doorbell` is the eventfd this row was reserved with. */
 int peppy_wait(struct peppy_reader *reader, int doorbell, int64_t timeout_ns, int64_t spin_ns);

@@ -139,6 +139,12 @@ class Reader:
         """
         return _outcome(lib.peppy_arm(self._handle))
 
+    def waiting_since(self) -> int | None:
+        """When the next message was published (CLOCK_MONOTONIC, ns); 0 for one that is lost, None for none."""
+        cell = ffi.new("uint64_t *")
+        code = lib.peppy_waiting_since(self._handle, cell)
+        return None if _outcome(code) is not Outcome.OK else cell[0]
+
     def wait(self, doorbell: int, timeout: float | None = None, spin_us: float = 0.0) -> Outcome:
         """Wait, interpreter lock released, until there is something: OK, CLOSED, or EMPTY after `timeout` seconds.
 

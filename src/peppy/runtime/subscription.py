@@ -14,6 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Generator
 from concurrent.futures import Future
 from contextlib import suppress
+from math import inf
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
@@ -74,7 +75,6 @@ class Subscription(Generic[M]):
         self._loop = loop
         self._lock = threading.RLock()
         self._sources: list[Source] = []
-        self._turn = 0
         self._tasks_waiting: list[asyncio.Future[None]] = []
         self._threads_waiting = 0
         self._watching = False
@@ -125,9 +125,12 @@ class Subscription(Generic[M]):
         found: list[tuple[str, M]] = []
         with self._lock:
             self._check_refusal()
-            for source in self._in_turn():
-                while len(found) < limit and (batch := self._take_batch(source, limit - len(found))):
+            if len(self._sources) == 1:
+                while len(found) < limit and (batch := self._take_batch(self._sources[0], limit - len(found))):
                     found.extend((taken.source.producer, taken.message) for taken in batch)
+                return found
+        while len(found) < limit and (taken := self._take()) is not None:
+            found.append((taken.source.producer, taken.message))
         return found
 
     def next_loan(self) -> PendingLoan[M]:
@@ -299,12 +302,12 @@ class Subscription(Generic[M]):
         return loan
 
     def _in_turn(self) -> list[Source]:
-        """All streams, another one first at each call: no producer starves another."""
+        """All streams, the one with the longest-waiting message first: no producer starves another."""
         sources = self._sources
         if len(sources) < 2:
             return list(sources)
-        self._turn = (self._turn + 1) % len(sources)
-        return sources[self._turn :] + sources[: self._turn]
+        waiting = [(source.reader.waiting_since(), source) for source in sources]
+        return [source for _, source in sorted(waiting, key=_age)]
 
     def _note(self, taken: Taken) -> None:
         self._last = taken
@@ -417,6 +420,11 @@ class Subscription(Generic[M]):
         if self._loop_left and not self._threads_waiting and self.doorbell >= 0:
             os.close(self.doorbell)
             self.doorbell = -1
+
+
+def _age(waiting: tuple[int | None, Source]) -> float:
+    since = waiting[0]
+    return inf if since is None else since
 
 
 def _sum(start: SubscriptionStats, sources: list[Source]) -> SubscriptionStats:
