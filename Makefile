@@ -7,7 +7,7 @@ CSOURCES := $(wildcard csrc/*.c csrc/*.h csrc/shim/*.c csrc/shim/*.h)
 .PHONY: demo test check bench asan ubsan tsan torture clean machine
 
 demo: $(VENV)/ready
-	$(BIN)/python -m examples.demo
+	$(BIN)/python examples/demo.py
 
 test: $(VENV)/ready
 	$(MAKE) -C csrc check
