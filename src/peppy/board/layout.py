@@ -42,7 +42,7 @@ CHECKSUM_AT = 24
 BODY_AT = 32
 BODY_END = 2384
 
-CLOCK_MODES = ("wall", "sim")
+CLOCK_MODES = {0: "wall", 1: "sim"}
 
 assert IDENTITY.size == 8 * SEQUENCE_WORD
 assert CHECKSUM_AT + CHECKSUM.size == BODY_AT
@@ -103,7 +103,7 @@ class Identity:
             0,
             0,
             self.daemon_pid,
-            CLOCK_MODES.index("wall"),
+            0,
             *astuple(counts),
             _filled("epoch", self.epoch, 32),
             _filled("version", self.version, 64),
@@ -118,10 +118,10 @@ def unpacked(data: bytes) -> Snapshot | None:
     body = data[CHECKSUM.size :]
     if CHECKSUM.unpack_from(data)[0] != zlib.crc32(body):
         return None
-    values = BODY.unpack(body)
-    heartbeat, started, clock, stamp, pid, mode = values[:6]
-    counts, texts = values[6:14], values[14:]
-    if mode >= len(CLOCK_MODES):
+    heartbeat, started, clock, stamp, pid, mode, *rest = BODY.unpack(body)
+    counts, texts = rest[:8], rest[8:]
+    clock_mode = CLOCK_MODES.get(mode)
+    if clock_mode is None:
         return None
     try:
         epoch, version, core_node_name, data_root = (text.rstrip(b"\0").decode() for text in texts)
@@ -136,7 +136,7 @@ def unpacked(data: bytes) -> Snapshot | None:
         started_ns=started,
         heartbeat_ns=heartbeat,
         silent_seconds=(time.monotonic_ns() - heartbeat) / 1e9,
-        clock_mode=CLOCK_MODES[mode],
+        clock_mode=clock_mode,
         clock_ns=clock,
         clock_stamp_ns=stamp,
         counts=Counts(*counts),
