@@ -1,0 +1,520 @@
+/* Publishing and taking inside one process: order, loss, views, loans, copies, the end. */
+#include "streams.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "claims.h"
+
+#define UNPIN(reader, message) CHECK_EQUAL(peppy_unpin((reader), (message).pin, (message).data), 0)
+
+static uint64_t take_number(struct peppy_reader *reader)
+{
+    struct peppy_message message;
+    uint64_t buffer;
+    CHECK_EQUAL(peppy_take_copy(reader, &buffer, sizeof buffer, &message), PEPPY_OK);
+    CHECK(message.data == (uint8_t *)&buffer);
+    check_reader(reader);
+    return number_of(&message);
+}
+
+static struct peppy_row_stats stats_of(struct peppy_reader *reader)
+{
+    struct peppy_row_stats stats;
+    uint64_t head;
+    CHECK_EQUAL(peppy_reader_stats(reader, &stats, &head), 0);
+    CHECK_EQUAL(stats.cursor, reader->cursor);
+    return stats;
+}
+
+static void messages_arrive_in_order_through_many_turns_of_the_ring(void)
+{
+    const uint32_t depths[] = {4, 5, 6, 7, 8, 100, 128};
+    for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
+        struct peppy_writer *writer = stream_create(64, depths[i], 2, 2, 1);
+        struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+        for (uint64_t number = 1; number <= 1000; number++) {
+            uint64_t sequence;
+            CHECK_EQUAL(peppy_publish(writer, &number, sizeof number, &sequence), PEPPY_OK);
+            CHECK_EQUAL(sequence, number);
+            check_writer(writer);
+            if (number % 3 == 0) {
+                for (uint64_t back = 3; back > 0; back--)
+                    CHECK_EQUAL(take_number(reader), number + 1 - back);
+                struct peppy_message message;
+                CHECK_EQUAL(peppy_take(reader, &message), PEPPY_EMPTY);
+            }
+        }
+        CHECK_EQUAL(stats_of(reader).lost, 0);
+        peppy_reader_close(reader);
+        peppy_writer_free(writer);
+    }
+}
+
+static void a_lapped_reader_goes_on_with_the_oldest_held(void)
+{
+    struct peppy_writer *writer = stream_create(64, 6, 2, 2, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, PEPPY_LAPPED_OLDEST);
+    for (uint64_t number = 1; number <= 1000; number++)
+        publish_number(writer, number);
+    for (uint64_t number = 995; number <= 1000; number++)
+        CHECK_EQUAL(take_number(reader), number);
+    struct peppy_row_stats stats = stats_of(reader);
+    CHECK_EQUAL(stats.lost, 994);
+    CHECK_EQUAL(stats.taken, 6);
+    CHECK_EQUAL(stats.skipped, 0);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void a_lapped_reader_that_wants_it_jumps_to_the_newest(void)
+{
+    struct peppy_writer *writer = stream_create(64, 32, 2, 2, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, PEPPY_LAPPED_NEWEST);
+    for (uint64_t number = 1; number <= 1000; number++)
+        publish_number(writer, number);
+    CHECK_EQUAL(take_number(reader), 1000);
+    CHECK_EQUAL(stats_of(reader).lost, 999);
+    CHECK_EQUAL(stats_of(reader).skipped, 31); /* of the lost ones, those that were still there */
+    for (uint64_t number = 1001; number <= 1032; number++) /* a full ring is not lapped */
+        publish_number(writer, number);
+    for (uint64_t number = 1001; number <= 1032; number++)
+        CHECK_EQUAL(take_number(reader), number);
+    CHECK_EQUAL(stats_of(reader).lost, 999);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void history_decides_the_first_message(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 8, 2, 1);
+    CHECK_EQUAL(stream_reserve(writer, -1, PEPPY_HISTORY_NONE).start_seq, 1);
+    CHECK_EQUAL(stream_reserve(writer, -1, PEPPY_HISTORY_LAST).start_seq, 1);
+    CHECK_EQUAL(stream_reserve(writer, -1, PEPPY_HISTORY_ALL).start_seq, 1);
+    publish_number(writer, 1);
+    publish_number(writer, 2);
+    CHECK_EQUAL(stream_reserve(writer, -1, PEPPY_HISTORY_ALL).start_seq, 1);
+    for (uint64_t number = 3; number <= 10; number++)
+        publish_number(writer, number);
+    struct peppy_reader *none = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    struct peppy_reader *last = stream_attach(writer, PEPPY_HISTORY_LAST, 0);
+    struct peppy_reader *all = stream_attach(writer, PEPPY_HISTORY_ALL, 0);
+    publish_number(writer, 11);
+    CHECK_EQUAL(take_number(none), 11);
+    CHECK_EQUAL(take_number(last), 10);
+    CHECK_EQUAL(take_number(all), 8); /* 7 was the oldest at the time, and has been overwritten since */
+    CHECK_EQUAL(stats_of(all).lost, 1);
+    struct peppy_claim claim;
+    CHECK_EQUAL(peppy_row_reserve(writer, -1, 3, &claim), -EINVAL);
+    peppy_reader_close(none);
+    peppy_reader_close(last);
+    peppy_reader_close(all);
+    peppy_writer_free(writer);
+}
+
+static void history_never_reaches_below_the_generations_first_sequence(void)
+{
+    struct peppy_config config = stream_config(64, 8, 4, 2, 1);
+    config.first_seq = 1000;
+    config.generation = 3;
+    struct peppy_writer *writer;
+    CHECK_EQUAL(peppy_writer_create(&config, &writer), 0);
+    CHECK_EQUAL(stream_reserve(writer, -1, PEPPY_HISTORY_ALL).start_seq, 1000);
+    struct peppy_claim claim = stream_reserve(writer, -1, PEPPY_HISTORY_LAST);
+    CHECK_EQUAL(claim.start_seq, 1000);
+    claim.start_seq = 1;
+    struct peppy_reader *reader = stream_claim(writer, &claim, 0);
+    struct peppy_message message;
+    CHECK_EQUAL(peppy_take(reader, &message), PEPPY_EMPTY);
+    for (uint64_t number = 1000; number < 1100; number++) {
+        publish_number(writer, number);
+        check_writer(writer);
+        CHECK_EQUAL(take_number(reader), number);
+    }
+    CHECK_EQUAL(stats_of(reader).lost, 0);
+    struct peppy_config seen;
+    CHECK_EQUAL(peppy_reader_config(reader, &seen), 0);
+    CHECK_EQUAL(seen.generation, 3);
+    CHECK_EQUAL(seen.first_seq, 1000);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void a_view_never_changes_while_it_is_held(void)
+{
+    const uint64_t capacity = 3000;
+    struct peppy_writer *writer = stream_create(capacity, 4, 3, 4, 2);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    struct peppy_message views[3];
+    uint8_t payload[3000];
+    for (uint64_t seq = 1; seq <= 300; seq++) {
+        uint64_t length = proof_length(seq, capacity);
+        proof_fill(payload, length, EPOCH_LO, seq);
+        CHECK_EQUAL(peppy_publish(writer, payload, length, NULL), PEPPY_OK);
+        if (seq <= 3)
+            CHECK_EQUAL(peppy_take(reader, &views[seq - 1]), PEPPY_OK);
+        check_writer(writer);
+        check_reader(reader);
+    }
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        CHECK_EQUAL(views[seq - 1].length, proof_length(seq, capacity));
+        CHECK(proof_holds(views[seq - 1].data, views[seq - 1].length, EPOCH_LO, seq));
+        CHECK_EQUAL((uintptr_t)views[seq - 1].data % 64, 0);
+        UNPIN(reader, views[seq - 1]);
+    }
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void the_quota_of_views_is_one_less_than_the_pins_and_copies_never_meet_it(void)
+{
+    struct peppy_writer *writer = stream_create(64, 16, 2, 3, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    struct peppy_message views[3];
+    for (uint64_t number = 1; number <= 10; number++)
+        publish_number(writer, number);
+    CHECK_EQUAL(peppy_take(reader, &views[0]), PEPPY_OK);
+    CHECK_EQUAL(peppy_take(reader, &views[1]), PEPPY_OK);
+    CHECK_EQUAL(peppy_take(reader, &views[2]), PEPPY_TOO_MANY_HELD);
+    CHECK_EQUAL(take_number(reader), 3);
+    peppy_copy_forced(reader);
+    UNPIN(reader, views[0]);
+    CHECK_EQUAL(peppy_take(reader, &views[0]), PEPPY_OK);
+    CHECK_EQUAL(number_of(&views[0]), 4);
+    struct peppy_row_stats stats = stats_of(reader);
+    CHECK_EQUAL(stats.held_now, 2);
+    CHECK_EQUAL(stats.held_max, 2);
+    CHECK_EQUAL(stats.copies_forced, 1);
+    CHECK_EQUAL(stats.taken, 4);
+    UNPIN(reader, views[0]);
+    UNPIN(reader, views[1]);
+    CHECK_EQUAL(stats_of(reader).held_now, 0);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void a_pin_is_given_back_once_and_only_by_its_view(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 2, 3, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    struct peppy_message view;
+    publish_number(writer, 1);
+    CHECK_EQUAL(peppy_take(reader, &view), PEPPY_OK);
+    CHECK_EQUAL(peppy_unpin(reader, view.pin + 1, view.data), -EINVAL);
+    CHECK_EQUAL(peppy_unpin(reader, 1000, view.data), -EINVAL);
+    CHECK_EQUAL(peppy_unpin(reader, view.pin, view.data + 1), -EINVAL);
+    CHECK_EQUAL(peppy_unpin(reader, view.pin, NULL), -EINVAL);
+    check_reader(reader);
+    UNPIN(reader, view);
+    CHECK_EQUAL(peppy_unpin(reader, view.pin, view.data), -EINVAL);
+    check_reader(reader);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void views_outlive_the_close_of_their_reader(void)
+{
+    uint32_t descriptors = open_descriptors(), mappings = stream_mappings();
+    struct peppy_writer *writer = stream_create(64, 4, 1, 3, 1);
+    struct peppy_claim claim = stream_reserve(writer, -1, PEPPY_HISTORY_NONE), another;
+    struct peppy_reader *reader = stream_claim(writer, &claim, 0);
+    struct peppy_message views[2];
+    publish_number(writer, 1);
+    publish_number(writer, 2);
+    CHECK_EQUAL(peppy_take(reader, &views[0]), PEPPY_OK);
+    CHECK_EQUAL(peppy_take(reader, &views[1]), PEPPY_OK);
+    peppy_reader_close(reader);
+    CHECK_EQUAL(load_relaxed(&row_of(&writer->mapping, claim.row)->state), PEPPY_ROW_CLOSING);
+    struct peppy_message none;
+    CHECK_EQUAL(peppy_take(reader, &none), -ESHUTDOWN);
+    for (uint64_t number = 3; number < 50; number++)
+        publish_number(writer, number);
+    CHECK_EQUAL(peppy_row_release(writer, claim.row, claim.ticket), -EBUSY);
+    UNPIN(reader, views[0]);
+    CHECK_EQUAL(number_of(&views[1]), 2);
+    CHECK_EQUAL(peppy_row_reserve(writer, -1, PEPPY_HISTORY_NONE, &another), -EUSERS);
+    UNPIN(reader, views[1]);
+    CHECK_EQUAL(load_relaxed(&row_of(&writer->mapping, claim.row)->state), PEPPY_ROW_GONE);
+    CHECK_EQUAL(peppy_row_release(writer, claim.row, claim.ticket), 0);
+    peppy_writer_free(writer);
+    CHECK_EQUAL(open_descriptors(), descriptors);
+    CHECK_EQUAL(stream_mappings(), mappings);
+}
+
+static void a_chunk_is_found_although_every_pin_and_every_loan_is_out(void)
+{
+    const uint32_t rows = 3, pins = 3, loans = 2, depth = 4;
+    struct peppy_writer *writer = stream_create(64, depth, rows, pins, loans);
+    struct peppy_reader *readers[3];
+    struct peppy_loan loan[3];
+    for (uint32_t row = 0; row < rows; row++) {
+        readers[row] = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+        for (uint32_t pin = 0; pin < pins; pin++) { /* all of them, each on a chunk of its own: the worst there is */
+            publish_number(writer, 1);
+            store_relaxed(&readers[row]->row->pin[pin], writer->shadow[(writer->next_seq - 1) & 3] + 1);
+        }
+    }
+    for (uint32_t i = 0; i < loans; i++)
+        CHECK_EQUAL(peppy_loan_take(writer, 64, &loan[i]), PEPPY_OK);
+    CHECK_EQUAL(peppy_loan_take(writer, 64, &loan[loans]), PEPPY_TOO_MANY_HELD);
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQUAL(publish_number(writer, 1), PEPPY_OK);
+        check_writer(writer);
+    }
+    CHECK_EQUAL(writer->used, writer->geometry.chunks); /* and not one chunk is too many */
+    CHECK_EQUAL(writer->no_chunk, 0);
+    for (uint32_t i = 0; i < loans; i++)
+        CHECK_EQUAL(peppy_loan_discard(writer, loan[i].chunk), 0);
+    for (uint32_t row = 0; row < rows; row++)
+        peppy_reader_close(readers[row]);
+    peppy_writer_free(writer);
+}
+
+static void a_stream_that_holds_more_than_it_promised_says_so(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 1, 2, 1);
+    struct peppy_loan loan;
+    writer->geometry.chunks = 4; /* as if the pool were smaller than the rules make it */
+    writer->easy_limit = 4;
+    for (int i = 0; i < 4; i++)
+        publish_number(writer, 1);
+    CHECK_EQUAL(publish_number(writer, 1), PEPPY_NO_CHUNK);
+    CHECK_EQUAL(peppy_loan_take(writer, 1, &loan), PEPPY_NO_CHUNK);
+    struct peppy_stream_stats stats;
+    CHECK_EQUAL(peppy_writer_stats(writer, &stats), 0);
+    CHECK_EQUAL(stats.no_chunk, 2);
+    CHECK_EQUAL(stats.published, 4);
+    peppy_writer_free(writer);
+}
+
+static void a_loan_is_published_in_place(void)
+{
+    struct peppy_writer *writer = stream_create(100, 4, 1, 2, 2);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    struct peppy_loan loan;
+    struct peppy_message message;
+    CHECK_EQUAL(peppy_loan_take(writer, 129, &loan), PEPPY_TOO_LONG);
+    CHECK_EQUAL(peppy_loan_take(writer, 50, &loan), PEPPY_OK);
+    CHECK_EQUAL(loan.length, 50);
+    CHECK_EQUAL((uintptr_t)loan.data % 64, 0);
+    memcpy(loan.data, "in place", 8);
+    publish_number(writer, 1); /* others may go first */
+    CHECK_EQUAL(peppy_loan_publish(writer, loan.chunk, 51, NULL), PEPPY_TOO_LONG);
+    uint64_t sequence;
+    CHECK_EQUAL(peppy_loan_publish(writer, loan.chunk, 8, &sequence), PEPPY_OK);
+    CHECK_EQUAL(sequence, 2);
+    check_writer(writer);
+    CHECK_EQUAL(peppy_loan_publish(writer, loan.chunk, 8, NULL), -EINVAL);
+    CHECK_EQUAL(peppy_loan_discard(writer, loan.chunk), -EINVAL);
+    CHECK_EQUAL(peppy_loan_discard(writer, ~0u), -EINVAL);
+    CHECK_EQUAL(take_number(reader), 1);
+    CHECK_EQUAL(peppy_take(reader, &message), PEPPY_OK);
+    CHECK_EQUAL(message.length, 8);
+    CHECK(memcmp(message.data, "in place", 8) == 0);
+    UNPIN(reader, message);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void parts_are_gathered_and_gaps_are_zero(void)
+{
+    struct peppy_writer *writer = stream_create(200, 4, 1, 2, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    uint8_t old[200], buffer[200];
+    struct peppy_message message;
+    memset(old, 0xff, sizeof old);
+    for (int i = 0; i < 40; i++) /* every chunk has an old message that could shine through */
+        CHECK_EQUAL(peppy_publish(writer, old, sizeof old, NULL), 0);
+    struct peppy_part parts[] = {{"body", 4, 0}, {"region", 6, 64}, {"", 0, 70}, {"tail", 4, 128}};
+    CHECK_EQUAL(peppy_publish_parts(writer, parts, 4, 140, NULL), PEPPY_OK);
+    while (peppy_take_copy(reader, buffer, sizeof buffer, &message) == PEPPY_OK)
+        continue;
+    uint8_t wanted[140] = "body";
+    memcpy(wanted + 64, "region", 6);
+    memcpy(wanted + 128, "tail", 4);
+    CHECK(memcmp(buffer, wanted, 140) == 0);
+    struct peppy_part overlap[] = {{"body", 4, 0}, {"region", 6, 3}};
+    CHECK_EQUAL(peppy_publish_parts(writer, overlap, 2, 140, NULL), -EINVAL);
+    struct peppy_part outside = {"body", 4, 137}, wrapping = {"body", ~0ull, 8};
+    CHECK_EQUAL(peppy_publish_parts(writer, &outside, 1, 140, NULL), -EINVAL);
+    CHECK_EQUAL(peppy_publish_parts(writer, &wrapping, 1, 140, NULL), -EINVAL);
+    CHECK_EQUAL(peppy_publish_parts(writer, parts, 1, 257, NULL), PEPPY_TOO_LONG);
+    CHECK_EQUAL(peppy_publish_parts(writer, NULL, 0, 0, NULL), PEPPY_OK);
+    CHECK_EQUAL(peppy_take_copy(reader, buffer, 0, &message), PEPPY_OK);
+    CHECK_EQUAL(message.length, 0);
+    check_writer(writer);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void a_message_too_long_for_the_buffer_stays(void)
+{
+    struct peppy_writer *writer = stream_create(100, 4, 1, 2, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    uint8_t buffer[100] = {0};
+    struct peppy_message message;
+    uint32_t count;
+    CHECK_EQUAL(peppy_publish(writer, buffer, 129, NULL), PEPPY_TOO_LONG);
+    CHECK_EQUAL(peppy_publish(writer, buffer, 100, NULL), PEPPY_OK);
+    CHECK_EQUAL(peppy_take_copy(reader, buffer, 99, &message), PEPPY_TOO_LONG);
+    CHECK_EQUAL(message.length, 100);
+    check_reader(reader);
+    CHECK_EQUAL(peppy_take_many(reader, buffer, 99, &message, 1, &count), PEPPY_TOO_LONG);
+    CHECK_EQUAL(message.length, 100);
+    CHECK_EQUAL(count, 0);
+    CHECK_EQUAL(peppy_take_copy(reader, buffer, 100, &message), PEPPY_OK);
+    CHECK_EQUAL(message.sequence, 1);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void many_are_taken_in_order_at_aligned_places(void)
+{
+    struct peppy_writer *writer = stream_create(1000, 32, 1, 2, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, PEPPY_LAPPED_NEWEST);
+    uint8_t payload[1000], buffer[4096];
+    struct peppy_message messages[32];
+    uint32_t count, taken = 0;
+    for (uint64_t seq = 1; seq <= 32; seq++) {
+        proof_fill(payload, proof_length(seq, 1000), EPOCH_LO, seq);
+        peppy_publish(writer, payload, proof_length(seq, 1000), NULL);
+    }
+    while (peppy_take_many(reader, buffer, sizeof buffer, messages, 32, &count) == PEPPY_OK) {
+        CHECK(count > 0);
+        for (uint32_t i = 0; i < count; i++) {
+            CHECK_EQUAL(messages[i].sequence, ++taken);
+            CHECK_EQUAL(messages[i].pin % 64, 0);
+            CHECK(messages[i].data == buffer + messages[i].pin);
+            CHECK(messages[i].data + messages[i].length <= buffer + sizeof buffer);
+            CHECK(proof_holds(messages[i].data, messages[i].length, EPOCH_LO, taken));
+        }
+    }
+    CHECK_EQUAL(taken, 32);
+    CHECK_EQUAL(peppy_take_many(reader, buffer, sizeof buffer, messages, 32, &count), PEPPY_EMPTY);
+    for (uint64_t seq = 33; seq <= 36; seq++)
+        publish_number(writer, seq);
+    CHECK_EQUAL(peppy_take_many(reader, buffer, sizeof buffer, messages, 3, &count), PEPPY_OK);
+    CHECK_EQUAL(count, 3);
+    check_reader(reader);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void the_end_is_reached_when_everything_is_taken(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 2, 2, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    struct peppy_loan loan;
+    struct peppy_message message;
+    struct peppy_stream_stats stats;
+    CHECK_EQUAL(peppy_loan_take(writer, 8, &loan), PEPPY_OK);
+    for (uint64_t number = 1; number <= 6; number++)
+        publish_number(writer, number);
+    CHECK_EQUAL(peppy_writer_close(writer, 77), 0);
+    CHECK_EQUAL(peppy_writer_close(writer, 78), 0); /* the first one counts */
+    CHECK_EQUAL(publish_number(writer, 7), PEPPY_CLOSED);
+    CHECK_EQUAL(peppy_loan_publish(writer, loan.chunk, 8, NULL), PEPPY_CLOSED);
+    CHECK_EQUAL(peppy_loan_discard(writer, loan.chunk), 0);
+    CHECK_EQUAL(peppy_loan_take(writer, 8, &loan), PEPPY_CLOSED);
+    CHECK_EQUAL(peppy_writer_stats(writer, &stats), 0);
+    CHECK_EQUAL(stats.closed_status, 77);
+    CHECK_EQUAL(stats.closed_seq, 7);
+    peppy_writer_free(writer);
+    for (uint64_t number = 3; number <= 6; number++) /* its last `depth` messages stay readable */
+        CHECK_EQUAL(take_number(reader), number);
+    CHECK_EQUAL(peppy_take(reader, &message), PEPPY_CLOSED);
+    CHECK_EQUAL(peppy_take(reader, &message), PEPPY_CLOSED);
+    peppy_reader_close(reader);
+}
+
+static void nonsense_in_a_descriptor_is_stepped_over_and_counted(void)
+{
+    struct peppy_writer *writer = stream_create(64, 8, 1, 2, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    struct descriptor *ring = ring_of(&writer->mapping);
+    for (uint64_t number = 1; number <= 7; number++)
+        publish_number(writer, number);
+    store_relaxed(&ring[1].chunk_flags, 0xffffffff);
+    store_relaxed(&ring[2].length, 1u << 30);
+    store_relaxed(&ring[3].chunk_flags, load_relaxed(&ring[4].chunk_flags)); /* a chunk, but not this message's */
+    store_relaxed(&ring[4].length, 9);                                      /* a length, but not this message's */
+    store_relaxed(&ring[5].seq, 3);                                         /* older than it can be */
+    CHECK_EQUAL(take_number(reader), 6);
+    CHECK_EQUAL(take_number(reader), 7);
+    CHECK_EQUAL(stats_of(reader).corrupt, 5);
+    CHECK_EQUAL(stats_of(reader).lost, 5); /* never handed out: received + lost + lag stays exact */
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void a_message_being_written_is_not_stepped_over(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 1, 2, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    struct peppy_message message;
+    struct descriptor *ring = ring_of(&writer->mapping);
+    for (uint64_t number = 1; number <= 4; number++) {
+        publish_number(writer, number);
+        CHECK_EQUAL(take_number(reader), number);
+    }
+    store_relaxed(&ring[5 & 3].seq, 0); /* a publish of 5 that has done P3 */
+    CHECK_EQUAL(peppy_take(reader, &message), PEPPY_EMPTY);
+    CHECK_EQUAL(peppy_arm(reader), PEPPY_EMPTY);
+    publish_number(writer, 5);
+    store_relaxed(&hot_of(&writer->mapping)->head, 4); /* one that has done P5 and not P6 */
+    CHECK_EQUAL(peppy_arm(reader), PEPPY_OK);
+    CHECK_EQUAL(take_number(reader), 5);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+static void observers_and_writers_count_alike(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 3, 3, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    struct peppy_observer *observer;
+    struct peppy_stream_stats seen, own;
+    struct peppy_row_stats row;
+    struct peppy_message view;
+    CHECK_EQUAL(peppy_observer_open(writer->data_fd, writer->ctrl_fd, &observer), 0);
+    for (uint64_t number = 1; number <= 10; number++)
+        publish_number(writer, number);
+    CHECK_EQUAL(peppy_take(reader, &view), PEPPY_OK);
+    CHECK_EQUAL(peppy_observer_stats(observer, &seen), 0);
+    CHECK_EQUAL(peppy_writer_stats(writer, &own), 0);
+    CHECK_EQUAL(seen.head, 10);
+    CHECK_EQUAL(seen.published, 10);
+    CHECK_EQUAL(seen.bytes, 80);
+    CHECK_EQUAL(seen.max_length, 8);
+    CHECK_EQUAL(seen.live_rows, 1);
+    CHECK_EQUAL(seen.pins, 1);
+    CHECK(seen.last_publish_ns != 0);
+    CHECK_EQUAL(own.chunks_used, writer->used);
+    own.chunks_used = 0; /* private to the writer */
+    CHECK(memcmp(&own, &seen, sizeof own) == 0);
+    CHECK_EQUAL(peppy_observer_row(observer, 0, &row), 0);
+    CHECK_EQUAL(row.state, PEPPY_ROW_LIVE);
+    CHECK_EQUAL(row.taken, 1);
+    CHECK_EQUAL(row.lost, 6);
+    CHECK_EQUAL(row.cursor, 8);
+    CHECK_EQUAL(row.held_now, 1);
+    CHECK(row.last_take_ns != 0);
+    CHECK_EQUAL(peppy_observer_row(observer, 3, &row), -ECHRNG);
+    UNPIN(reader, view);
+    peppy_observer_close(observer);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
+RUN_CLAIMS(CLAIM(messages_arrive_in_order_through_many_turns_of_the_ring),
+           CLAIM(a_lapped_reader_goes_on_with_the_oldest_held), CLAIM(a_lapped_reader_that_wants_it_jumps_to_the_newest),
+           CLAIM(history_decides_the_first_message), CLAIM(history_never_reaches_below_the_generations_first_sequence),
+           CLAIM(a_view_never_changes_while_it_is_held),
+           CLAIM(the_quota_of_views_is_one_less_than_the_pins_and_copies_never_meet_it),
+           CLAIM(a_pin_is_given_back_once_and_only_by_its_view), CLAIM(views_outlive_the_close_of_their_reader),
+           CLAIM(a_chunk_is_found_although_every_pin_and_every_loan_is_out),
+           CLAIM(a_stream_that_holds_more_than_it_promised_says_so), CLAIM(a_loan_is_published_in_place),
+           CLAIM(parts_are_gathered_and_gaps_are_zero), CLAIM(a_message_too_long_for_the_buffer_stays),
+           CLAIM(many_are_taken_in_order_at_aligned_places), CLAIM(the_end_is_reached_when_everything_is_taken),
+           CLAIM(nonsense_in_a_descriptor_is_stepped_over_and_counted), CLAIM(a_message_being_written_is_not_stepped_over),
+           CLAIM(observers_and_writers_count_alike))
