@@ -1,0 +1,192 @@
+"""What a node needs of the stack that it joins, and what others need of it.
+
+Rules and error names: docs/reference/manifest.md, Against the stack and caches.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from peppy.errors import Problem
+from peppy.graph.cycle import call_circle
+from peppy.model.interface import Interface
+from peppy.model.names import Reference
+from peppy.model.node import Consumed, NodeManifest, Slot, SlotKind, Surface
+
+Stack = Mapping[Reference, NodeManifest]
+Interfaces = Mapping[Reference, Interface]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`source` depends on `target`, directly or because `target` claims `via_interface`."""
+
+    source: Reference
+    target: Reference
+    via_interface: Reference | None = None
+    missing: bool = False
+
+
+def check_add(candidate: NodeManifest, stack: Stack, interfaces: Interfaces | None = None) -> list[Problem]:
+    """Everything that keeps `candidate` out of `stack`, which may hold an older version of it.
+
+    `interfaces` are the cached interface documents. Kinds: `PathKeyCollision`, `DependencyMissing`,
+    `InterfaceNotCached`, `DependencyNotExposed`, `ServiceActionInterfaceCycle`.
+    """
+    cached = interfaces or {}
+    problems = [
+        *_path_key(candidate, stack),
+        *_dependencies(candidate, stack, cached),
+        *_consumed_members(candidate, stack, cached),
+    ]
+    circle = call_circle(candidate, stack)
+    return [*problems, circle] if circle else problems
+
+
+def dependents(reference: Reference, stack: Stack) -> list[Reference]:
+    """The other nodes that list `reference` in `depends_on.nodes`, by name:tag."""
+    found = (node.reference for node in stack.values() if reference in _providers(node))
+    return sorted((other for other in found if other != reference), key=str)
+
+
+def edges(stack: Stack) -> list[Edge]:
+    """Who depends on whom, by (source, target) as text; an interface slot gives one edge per conforming node."""
+    found = {edge for node in stack.values() for slot in node.slots for edge in _edges_of(node, slot, stack)}
+    return sorted(found, key=lambda edge: (str(edge.source), str(edge.target), str(edge.via_interface or "")))
+
+
+def interfaces_unchanged(old: NodeManifest, new: NodeManifest) -> bool:
+    """Whether nodes that were generated against `old` can talk with `new`: same members, formats and claims."""
+    return _offered(old) == _offered(new)
+
+
+def _offered(node: NodeManifest) -> tuple[object, ...]:
+    """Members by name (their order does not matter, that of fields in a format does) and claimed interfaces."""
+    return (
+        {topic.name: topic for topic in node.emitted_topics},
+        {service.name: service for service in node.exposed_services},
+        {action.name: action for action in node.exposed_actions},
+        {(claim.interface, claim.sha256) for claim in node.conforms_to},
+    )
+
+
+def _providers(node: NodeManifest) -> set[Reference]:
+    return {slot.provider for slot in node.slots if slot.kind is SlotKind.NODE}
+
+
+def _edges_of(node: NodeManifest, slot: Slot, stack: Stack) -> Iterator[Edge]:
+    if slot.kind is SlotKind.NODE:
+        yield Edge(node.reference, slot.provider, None, slot.provider not in stack)
+        return
+    for other in stack.values():
+        if any(claim.interface == slot.provider for claim in other.conforms_to):
+            yield Edge(node.reference, other.reference, slot.provider)
+
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+
+
+def _path_key(candidate: NodeManifest, stack: Stack) -> Iterator[Problem]:
+    mine = candidate.reference
+    for other in stack:
+        if other != mine and other.path_key == mine.path_key:
+            yield Problem(
+                "PathKeyCollision",
+                f"`{mine}` and `{other}` of the stack would both use the path `{mine.path_key}`",
+                hint="choose another name or tag",
+            )
+
+
+def _dependencies(candidate: NodeManifest, stack: Stack, interfaces: Interfaces) -> Iterator[Problem]:
+    for slot, path in _slots_with_paths(candidate):
+        if slot.kind is SlotKind.NODE and slot.provider not in stack:
+            yield Problem(
+                "DependencyMissing",
+                f"`{candidate.reference}` depends on `{slot.provider}`, which does not exist in the stack",
+                path=path,
+                hint=f"add `{slot.provider}` first: run peppy node add <its directory>",
+            )
+        if slot.kind is SlotKind.INTERFACE and slot.provider not in interfaces:
+            yield _not_cached(slot.provider, path)
+    for number, claim in enumerate(candidate.conforms_to):
+        if claim.interface not in interfaces:
+            yield _not_cached(claim.interface, f"interfaces.conforms_to[{number}]")
+
+
+def _not_cached(interface: Reference, path: str) -> Problem:
+    return Problem(
+        "InterfaceNotCached",
+        f"interface `{interface}` is not in the interface cache",
+        path=path,
+        hint="interface documents come from repositories, which are not supported yet",
+    )
+
+
+def _slots_with_paths(candidate: NodeManifest) -> Iterator[tuple[Slot, str]]:
+    counts = dict.fromkeys(SlotKind, 0)
+    for slot in candidate.slots:
+        yield slot, f"manifest.depends_on.{slot.kind}s[{counts[slot.kind]}]"
+        counts[slot.kind] += 1
+
+
+def _consumed_members(candidate: NodeManifest, stack: Stack, interfaces: Interfaces) -> Iterator[Problem]:
+    consumed = {
+        Surface.TOPIC: candidate.consumed_topics,
+        Surface.SERVICE: candidate.consumed_services,
+        Surface.ACTION: candidate.consumed_actions,
+    }
+    for surface, members in consumed.items():
+        for number, member in enumerate(members):
+            slot = candidate.slot(member.link_id)
+            exposed = _exposed(slot, surface, stack, interfaces)
+            if exposed is not None and member.name not in exposed:
+                yield _not_exposed(surface, number, member, slot, stack, interfaces)
+
+
+def _exposed(slot: Slot, surface: Surface, stack: Stack, interfaces: Interfaces) -> set[str] | None:
+    """Names that the slot reaches; None when its provider or document is missing, which is said elsewhere."""
+    if slot.kind is SlotKind.INTERFACE:
+        interface = interfaces.get(slot.provider)
+        return None if interface is None else interface_members(interface, surface)
+    provider = stack.get(slot.provider)
+    return None if provider is None else native_members(provider, surface)
+
+
+def native_members(node: NodeManifest, surface: Surface) -> set[str]:
+    """Names of the node's own members of one kind."""
+    own = {
+        Surface.TOPIC: node.emitted_topics,
+        Surface.SERVICE: node.exposed_services,
+        Surface.ACTION: node.exposed_actions,
+    }
+    return {member.name for member in own[surface]}
+
+
+def interface_members(interface: Interface, surface: Surface) -> set[str]:
+    """Names of the interface's members of one kind."""
+    own = {Surface.TOPIC: interface.topics, Surface.SERVICE: interface.services, Surface.ACTION: interface.actions}
+    return {member.name for member in own[surface]}
+
+
+def _not_exposed(
+    surface: Surface, number: int, member: Consumed, slot: Slot, stack: Stack, interfaces: Interfaces
+) -> Problem:
+    provider = f"interface `{slot.provider}`" if slot.kind is SlotKind.INTERFACE else f"`{slot.provider}`"
+    inherited = _inherited_from(member.name, surface, slot, stack, interfaces)
+    return Problem(
+        "DependencyNotExposed",
+        f"{surface} `{member.name}` of {provider} is not exposed"
+        + (f" by the node itself; it comes from interface `{inherited}`" if inherited else ""),
+        path=f"interfaces.{surface}s.consumes[{number}]",
+        hint=f"depend on interface `{inherited}` instead" if inherited else None,
+    )
+
+
+def _inherited_from(name: str, surface: Surface, slot: Slot, stack: Stack, interfaces: Interfaces) -> Reference | None:
+    """The interface through which the node that the slot names has this member, if it only inherits it."""
+    if slot.kind is SlotKind.INTERFACE:
+        return None
+    for claim in stack[slot.provider].conforms_to:
+        interface = interfaces.get(claim.interface)
+        if interface is not None and name in interface_members(interface, surface):
+            return claim.interface
+    return None
