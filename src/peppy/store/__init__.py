@@ -1,0 +1,1 @@
+"""What peppy keeps on disk, below one data root (docs/reference/daemon.md, Data root)."""
