@@ -1,6 +1,5 @@
 """What the status board tells about a daemon that does not answer (docs/reference/daemon.md, Status board)."""
 
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -29,5 +28,4 @@ def _board_words() -> str | None:
             board = reader.snapshot()
     except (PeppyError, OSError):
         return None
-    silent = (time.monotonic_ns() - board.heartbeat_ns) / 1e9
-    return f"pid {board.daemon_pid}, last heartbeat {max(silent, 0):.0f} s ago"
+    return f"pid {board.daemon_pid}, silent for {board.silent_seconds:.0f} s"

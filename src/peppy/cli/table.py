@@ -6,27 +6,28 @@ from peppy.cli.terminal import display_width, padded
 
 Row = Sequence[str]
 
+INDENT = "  "
+"""Before a cell that stands below its row."""
+
 
 def box(header: Row, groups: Sequence[Sequence[Row]], *, right: frozenset[int] = frozenset()) -> list[str]:
     """The lines of a table; groups of rows are divided by a rule. `right` are the columns with numbers."""
     widths = column_widths([header, *(row for group in groups for row in group)])
-    lines = [_rule("┌┬┐", widths), cells(header, widths)]
+    lines = [_rule("┌┬┐", widths), cells(header, widths, right=right)]
     for group in groups:
         lines.append(_rule("├┼┤", widths))
         lines += [cells(row, widths, right=right) for row in group]
     return [*lines, _rule("└┴┘", widths)]
 
 
-def box_with_second_line(header: Row, rows: Sequence[Row]) -> list[str]:
-    """A table whose last cell stands on a line of its own below the others, for terminals that are too narrow."""
-    widths = column_widths([row[:-1] for row in [header, *rows]])
-    inner = _inner(widths)
-    widths[-1] += max(0, max(display_width(row[-1]) + 2 for row in [header, *rows]) - inner)
-    inner = _inner(widths)
-    lines = [_rule("┌┬┐", widths), *_two_lines(header, widths, inner)]
-    lines.append(_rule("├┼┤", widths))
+def box_with_lines_below(header: Row, rows: Sequence[Row], columns: int) -> list[str]:
+    """A table for narrow terminals: the cells after the first `columns` stand on lines of their own below them."""
+    widths = column_widths([row[:columns] for row in [header, *rows]])
+    below = max(display_width(cell) + len(INDENT) for row in [header, *rows] for cell in row[columns:])
+    widths[-1] += max(0, below - _inner(widths))
+    lines = [_rule("┌┬┐", widths), *_row_with_lines_below(header, widths), _rule("├┼┤", widths)]
     for row in rows:
-        lines += _two_lines(row, widths, inner)
+        lines += _row_with_lines_below(row, widths)
     return [*lines, _rule("└┴┘", widths)]
 
 
@@ -44,8 +45,9 @@ def cells(row: Row, widths: Sequence[int], *, right: frozenset[int] = frozenset(
     return f"│ {' │ '.join(placed)} │"
 
 
-def _two_lines(row: Row, widths: Sequence[int], inner: int) -> list[str]:
-    return [cells(row[:-1], widths), f"│ {padded('  ' + row[-1], inner)} │"]
+def _row_with_lines_below(row: Row, widths: Sequence[int]) -> list[str]:
+    inner, columns = _inner(widths), len(widths)
+    return [cells(row[:columns], widths), *(f"│ {padded(INDENT + cell, inner)} │" for cell in row[columns:])]
 
 
 def _inner(widths: Sequence[int]) -> int:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 @verb("node logs")
 @click.argument("target", metavar="<instance_id | name:tag>")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the log ends or Ctrl-C.")
-@click.option("-n", "--lines", "count", metavar="<n>", type=click.IntRange(min=0), help="Only the last n lines.")
+@click.option("-n", "--lines", "count", metavar="<n>", type=int, help="Only the last n lines.")
 @click.option("--add", "of_add", is_flag=True, help="The newest log of adding the node.")
 @click.option("--build", "of_build", is_flag=True, help="The newest log of building the node.")
 def command(report: Report, target: str, follow: bool, count: int | None, of_add: bool, of_build: bool) -> object:
     """Show the run log of an instance, or of the only instance of a node."""
     which = _which(target, of_add, of_build)
+    if count is not None and count < 0:
+        raise misuse(f"`--lines` cannot be `{count}`", "give a number of lines")
     with daemon(report) as client:
         place = _place(client, target, which)
         if follow:

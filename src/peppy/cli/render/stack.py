@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from peppy.cli.table import box, box_with_second_line
+from peppy.cli.table import box, box_with_lines_below
 from peppy.cli.terminal import display_width, shortened
 from peppy.model.lifecycle import LIVE, Stage, State
 from peppy.protocol.answers import Edge, InstanceRow, NodeRow, SlotBinding, Stack
@@ -29,8 +29,12 @@ def _node_table(stack: Stack, terminal_columns: int | None) -> list[str]:
     if _fits(table, terminal_columns):
         return table
     rows = [(*row[:-1], shortened(row[-1])) for row in rows]
-    table = box(NODE_HEADER, [rows])
-    return table if _fits(table, terminal_columns) else box_with_second_line(NODE_HEADER, rows)
+    tables = [
+        box(NODE_HEADER, [rows]),
+        box_with_lines_below(NODE_HEADER, rows, len(NODE_HEADER) - 1),
+        box_with_lines_below(NODE_HEADER, rows, len(NODE_HEADER) - 2),
+    ]
+    return next((table for table in tables if _fits(table, terminal_columns)), tables[-1])
 
 
 def _fits(table: list[str], terminal_columns: int | None) -> bool:
