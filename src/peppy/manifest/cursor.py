@@ -76,9 +76,13 @@ class Cursor:
             if key not in known:
                 cursor.unknown_key(known)
         for key, required in known.items():
-            if required and key not in found:
+            if required and key not in found and not self.misspells(key, known):
                 self.report("MissingKey", f"the key `{key}` is missing", f"add `{key}`")
         return {key: cursor for key, cursor in found.items() if key in known}
+
+    def misspells(self, key: str, known: Iterable[str]) -> bool:
+        """Whether an unknown key of this object was probably meant to be `key`, which makes one problem and not two."""
+        return any(name not in known and nearest(name, known) == key for name, _ in self.entries() or ())
 
     def under(self, key: str, absent: object = None) -> object:
         """The plain value of `key`, or `absent` where this is no object or has no such key."""

@@ -103,7 +103,7 @@ def node_manifest(identity: Identity, interfaces: Interfaces, execution: Executi
 
 def _check_default(root: Cursor, has_execution: bool, variants: tuple[Variant, ...]) -> None:
     has_default = any(variant.name == DEFAULT_VARIANT for variant in variants)
-    if has_execution != has_default:
+    if has_execution != has_default or root.misspells("execution", _ROOT):
         return
     found = "both are given" if has_execution else "neither is given"
     text = f"exactly one of `execution` and a variant called `{DEFAULT_VARIANT}` is needed, {found}"

@@ -35,7 +35,7 @@ _NUMBER = re.compile(
     r"|\.[0-9]++(?:[eE][+-]?[0-9]++)?)"
 )
 _WORD = re.compile(r"null|true|false")
-_KEY = re.compile(r"(?:[A-Za-z0-9_$]|[^\x00-\x7f]|\\u[0-9a-fA-F]{4})++")
+_KEY = re.compile(r"(?:[A-Za-z0-9_$]|[^\x00-\x7f\s\ufeff]|\\u[0-9a-fA-F]{4})++")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
