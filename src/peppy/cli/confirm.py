@@ -35,10 +35,17 @@ def stopping_allowed(
     try:
         return attempt(False)
     except PeppyError as refusal:
-        if refusal.kind != "Refused" or not (ids := _live_instances(client, node)):
+        if flag not in (refusal.hint or "") or not _can_ask(report):
             raise
-    _ask(report, ids, flag, consequence)
+        if not (ids := _live_instances(client, node)):
+            raise
+    _ask(ids, consequence)
     return attempt(True)
+
+
+def _can_ask(report: Report) -> bool:
+    """Whether a person can be asked; without one the answer is no, and the refusal itself names the flag."""
+    return not report.as_json and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _live_instances(client: "Client", node: str | None) -> list[str]:
@@ -49,11 +56,9 @@ def _live_instances(client: "Client", node: str | None) -> list[str]:
     return sorted(instance.instance_id for row in nodes for instance in row.instances if instance.state in LIVE)
 
 
-def _ask(report: Report, ids: list[str], flag: str, consequence: str) -> None:
-    """Raises PeppyError unless a person says yes; without a terminal the answer is no."""
+def _ask(ids: list[str], consequence: str) -> None:
+    """Raises PeppyError unless a person says yes."""
     listed = ", ".join(f"`{instance_id}`" for instance_id in ids)
-    if report.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise PeppyError(f"live instances: {listed}", kind="Refused", hint=f"use `{flag}` to stop them")
     print(f"{consequence} stops {listed}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise PeppyError("aborted by user", kind="Aborted")

@@ -1,6 +1,7 @@
 """Answers of the daemon as text, reviewed as text in tests/golden/output."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -300,3 +301,15 @@ def test_topics_are_listed_by_address_with_their_numbers_to_the_right() -> None:
 
 def test_a_stack_without_topics_says_so() -> None:
     assert topic_lines([]) == ["No topics: no live instance emits one"]
+
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
+
+
+def test_the_reference_shows_the_stack_as_it_is_printed() -> None:
+    assert f"```\n{text(stack_lines(robot(), None))}```" in REFERENCE.read_text()
+
+
+def test_the_reference_shows_a_node_as_it_is_printed() -> None:
+    printed = text(node_lines(wheels())).replace("5f0c" * 16, "5f0c…(64 digits)")
+    assert f"```\n{printed}```" in REFERENCE.read_text()
