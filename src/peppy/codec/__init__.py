@@ -8,6 +8,7 @@ from typing import Annotated
 from peppy.codec.generator import GENERATOR_VERSION, require_generator
 from peppy.codec.layout import Gathered
 from peppy.codec.loan import Draft, Room
+from peppy.codec.parameters import ParameterGroup, group_at
 from peppy.codec.payload import (
     F32,
     F64,
@@ -15,6 +16,7 @@ from peppy.codec.payload import (
     I16,
     I32,
     I64,
+    NO_SHAPES,
     U8,
     U16,
     U32,
@@ -54,6 +56,7 @@ __all__ = [
     "I16",
     "I32",
     "I64",
+    "NO_SHAPES",
     "U8",
     "U16",
     "U32",
@@ -78,6 +81,7 @@ __all__ = [
     "Integers",
     "Length",
     "Octets",
+    "ParameterGroup",
     "Payload",
     "Plan",
     "Room",
@@ -89,6 +93,7 @@ __all__ = [
     "U32Array",
     "U64Array",
     "compile_plan",
+    "group_at",
     "plan_of",
     "require_generator",
 ]

@@ -4,7 +4,8 @@ Every annotation starts with a capital letter, so a field can never shadow one: 
 annotations carry their range and `Length` the fixed length, which msgspec checks when it decodes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import msgspec
@@ -73,6 +74,7 @@ else:
     I8Array = I16Array = I32Array = I64Array = F32Array = F64Array = Any
     Octets = Integers = Floats = Bools = Any
 Shape: TypeAlias = int | Sequence[int]
+NO_SHAPES: Mapping[str, Shape] = MappingProxyType({})
 
 
 def Length(count: int) -> Meta:  # noqa: N802 (an annotation, like the names above)

@@ -1,0 +1,124 @@
+"""The public door of the generator: the whole package of one node as `{path: text}`, and how it gets to the disk."""
+
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from peppy.codec import GENERATOR_VERSION
+from peppy.gen import meta
+from peppy.gen.members import Members, members_of
+from peppy.gen.parameters import parameters_module
+from peppy.gen.topics import consumed_topic, emitted_topic
+from peppy.model.names import Reference
+from peppy.model.node import NodeManifest
+from peppy.model.parameters import Group
+from peppy.model.types import schema_hash
+
+STAMP = "generator.version"
+"""Written last: a package without it is not complete."""
+
+FINGERPRINT = "libs/peppygen/peppy.json5.sha256"
+"""The digest of the manifest that the package was generated from, and a line end."""
+
+_PROJECT = "libs/peppygen"
+
+Tree = Mapping[str, str | bytes]
+
+
+def generate(
+    manifest: NodeManifest, providers: Mapping[Reference, NodeManifest], *, sha256: str, peppy_wheel: Path
+) -> dict[str, str | bytes]:
+    """The files of a node's `.peppy` by their path below it; the same text for the same input.
+
+    `providers` are the manifests behind the node slots, `sha256` the digest of the manifest's bytes, `peppy_wheel` the
+    packed wheel that peppygen depends on. InvalidInput names everything that keeps the package from being generated.
+    """
+    members = members_of(manifest, providers)
+    package = _package(manifest, members, sha256)
+    tree: dict[str, str | bytes] = {f"{_PROJECT}/peppygen/{path}": text for path, text in package.items()}
+    tree[f"{_PROJECT}/pyproject.toml"] = meta.pyproject(peppy_wheel)
+    tree[FINGERPRINT] = f"{sha256}\n"
+    tree[STAMP] = f"{GENERATOR_VERSION}\n"
+    return tree
+
+
+def _package(manifest: NodeManifest, members: Members, sha256: str) -> dict[str, str]:
+    node = str(manifest.reference)
+    parameters = Group(()) if manifest.execution is None else manifest.execution.parameters
+    files = {
+        "py.typed": "",
+        "__init__.py": meta.init_module(node),
+        "_meta.py": meta.meta_module(manifest, sha256, _schema_hashes(members)),
+        "_node.py": meta.NODE,
+        "parameters.py": parameters_module(parameters, node),
+        "clock.py": meta.CLOCK,
+    }
+    modules = _modules(members)
+    for category in meta.CATEGORIES:
+        texts = modules.get(category, {})
+        files[f"{category}/__init__.py"] = meta.category_module(category, list(texts))
+        files |= {f"{category}/{name}.py": text for name, text in texts.items()}
+    return files
+
+
+def _modules(members: Members) -> dict[str, dict[str, str]]:
+    return {
+        "emitted_topics": {member.module: emitted_topic(member.topic) for member in members.emitted_topics},
+        "consumed_topics": {
+            member.module: consumed_topic(member.consumed, member.module, member.topic, str(member.provider))
+            for member in members.consumed_topics
+        },
+    }
+
+
+def _schema_hashes(members: Members) -> dict[str, int]:
+    emitted = {f"emitted_topics/{member.module}": member.topic for member in members.emitted_topics}
+    consumed = {f"consumed_topics/{member.module}": member.topic for member in members.consumed_topics}
+    return {name: schema_hash(topic.message_format) for name, topic in (emitted | consumed).items()}
+
+
+def module_counts(tree: Tree) -> dict[str, int]:
+    """How many modules each category of a tree has, as `peppy node sync` tells."""
+    paths = [path.split("/") for path in tree]
+    return {
+        category: sum(parts[-2:-1] == [category] and parts[-1] != "__init__.py" for parts in paths)
+        for category in meta.CATEGORIES
+    }
+
+
+def write(tree: Tree, directory: Path) -> None:
+    """Replace `directory` (a node's `.peppy`) by the files of `tree`, as a whole; the stamp is written last.
+
+    A failure leaves what was there before and raises the OSError.
+    """
+    fresh = directory.with_name(f"{directory.name}.new-{secrets.token_hex(4)}")
+    try:
+        for path in sorted(tree, key=lambda path: path == STAMP):
+            _write_file(fresh / path, tree[path])
+        _exchange(fresh, directory)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _write_file(path: Path, content: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def _exchange(fresh: Path, directory: Path) -> None:
+    """Put `fresh` in the place of `directory`; what was there is put back when that fails."""
+    if not directory.exists() and not directory.is_symlink():
+        fresh.rename(directory)
+        return
+    previous = directory.with_name(f"{directory.name}.old-{secrets.token_hex(4)}")
+    directory.rename(previous)
+    try:
+        fresh.rename(directory)
+    except OSError:
+        previous.rename(directory)
+        raise
+    if previous.is_symlink() or not previous.is_dir():
+        previous.unlink()
+    else:
+        shutil.rmtree(previous)

@@ -1,0 +1,163 @@
+"""Modules for topics, and what generated code stands on.
+
+An emitted topic becomes a module with `WriteLoan`, `Publisher`, `emit` and `declare_publisher`; a consumed one a module
+with `Message`, `on_next_message_received` and `subscribe` (docs/reference/node_api.md, Topics). They hold types and
+signatures; behaviour is in the library:
+
+    peppy.codec            plan_of(member, canonical text, classes) -> Plan; Payload, ArrayPayload and the annotations
+    peppy.runtime.topics   EmittedTopic(name, qos, plan)      .emit(node_runner, payload), .publisher(node_runner, kind)
+                           Publisher                          ._put(payload), ._loan(kind, shapes, body_reserve)
+                           WriteLoan                          subclasses only add annotations of the fields
+                           ConsumedTopic(link_id, name, plan) .on_next_message_received(node_runner, from_core_node),
+                                                              .subscribe(node_runner, spin_us)
+                           Subscription[Message], ReadLoan[Message]
+
+`publish` is `self._put(_PLAN.encode(...))`: one call into the compiled encoder, one into the stream. Names that a body
+uses start with a capital letter or an underscore, arguments never do, so no field can shadow one.
+"""
+
+from peppy.codec.classes import ROOT
+from peppy.codec.loan import loan_attribute
+from peppy.gen.payloads import Payloads
+from peppy.gen.text import WIDTH, Call, imports, literal, module
+from peppy.model.node import Consumed, Topic
+from peppy.model.types import Field, MessageFormat, canonical
+
+_CHUNK = 100
+"""Characters of a format's canonical text on one line."""
+
+
+def emitted_topic(topic: Topic) -> str:
+    """The module of a topic that the node emits."""
+    fields = _fields(topic.message_format)
+    payloads = Payloads("Message")
+    payloads.add_nested(fields)
+    arguments = [f"{field.identifier}: {_optional(payloads.sent(field.type, field.name), field)}" for field in fields]
+    encode = Call("_PLAN.encode(", [field.identifier for field in fields])
+    names = payloads.names | {"NO_SHAPES", "Shape", "plan_of"}
+    loan = _write_loan(fields, payloads)
+    abstract = {"Mapping", "Sequence"} if payloads.sequences else {"Mapping"}
+    return module(
+        f"Topic `{topic.name}`, emitted with the profile `{topic.qos.word}`.",
+        imports({"collections.abc": abstract}),
+        imports({"peppy.codec": names | payloads.names, "peppy.runtime": ["NodeRunner", "QoSProfile"]})
+        + "from peppy.runtime import topics as _topics\n",
+        *payloads.texts,
+        _plan(topic.name, topic.message_format, payloads, "")
+        + f"_TOPIC = _topics.EmittedTopic({literal(topic.name)}, QoSProfile.{topic.qos.name}, _PLAN)\n",
+        loan,
+        _publisher(topic.name, arguments, encode),
+        _emit(arguments, encode),
+        _DECLARE_PUBLISHER,
+    )
+
+
+def consumed_topic(consumed: Consumed, module_name: str, topic: Topic, provider: str) -> str:
+    """The module of a topic that the node reads; `provider` is the `name:tag` of the node or interface it is of."""
+    fields = _fields(topic.message_format)
+    payloads = Payloads("Message")
+    payloads.add_nested(fields)
+    message = "None"
+    if fields:
+        message = "Message"
+        payloads.add_class(message, f"One message of `{topic.name}`.", fields, ROOT)
+    types = {"peppy.codec": payloads.names | {"Plan", "plan_of"}, "peppy.runtime": ["NodeRunner"]}
+    receive = Call("async def on_next_message_received(", _RECEIVE_ARGUMENTS, f") -> tuple[str, {message}]:")
+    return module(
+        f"Topic `{topic.name}` of `{provider}`, read through the slot `{consumed.link_id}`.",
+        imports({"typing": ["TypeAlias"]}),
+        imports(types) + "from peppy.runtime import topics as _topics\n",
+        *payloads.texts,
+        _plan(module_name, topic.message_format, payloads, f": Plan[{message}]")
+        + f"_TOPIC = _topics.ConsumedTopic({literal(consumed.link_id)}, {literal(consumed.name)}, _PLAN)\n",
+        f"Subscription: TypeAlias = _topics.Subscription[{message}]\n"
+        f"ReadLoan: TypeAlias = _topics.ReadLoan[{message}]\n",
+        f"{receive.text()}\n{_RECEIVE_BODY}",
+        _SUBSCRIBE,
+    )
+
+
+_RECEIVE_ARGUMENTS = ["node_runner: NodeRunner", "from_core_node: str | None = None"]
+_RECEIVE_BODY = '''\
+    """Wait for the next message: the producer's instance id and the message."""
+    return await _TOPIC.on_next_message_received(node_runner, from_core_node)
+'''
+_SUBSCRIBE = '''\
+def subscribe(node_runner: NodeRunner, spin_us: int = 0) -> Subscription:
+    """Open a subscription with a cursor of its own; a waiting read spins for `spin_us` before it sleeps."""
+    return _TOPIC.subscribe(node_runner, spin_us)
+'''
+_DECLARE_PUBLISHER = '''\
+def declare_publisher(node_runner: NodeRunner) -> Publisher:
+    """Make a publisher; awaiting it gives the same object once the daemon has registered it."""
+    return _TOPIC.publisher(node_runner, Publisher)
+'''
+
+
+def _fields(message_format: MessageFormat | None) -> tuple[Field, ...]:
+    return () if message_format is None else message_format.fields
+
+
+def _optional(annotation: str, field: Field) -> str:
+    return f"{annotation} | None" if field.optional else annotation
+
+
+def _write_loan(fields: tuple[Field, ...], payloads: Payloads) -> str:
+    lines = ["class WriteLoan(_topics.WriteLoan):"]
+    lines.append('    """Room in the ring for one message: fill it, then publish it or leave the `with` block."""')
+    if fields:
+        lines.append("")
+    for field in fields:
+        annotation = _optional(payloads.filled(field.type, field.name), field)
+        lines.append(f"    {loan_attribute(field.identifier)}: {annotation}")
+    return "\n".join(lines) + "\n"
+
+
+def _publisher(name: str, arguments: list[str], encode: Call) -> str:
+    publish = Call("def publish(", ["self", *arguments], ") -> None:").text("    ")
+    put = Call("self._put(", [encode]).text("        ")
+    return f'''\
+class Publisher(_topics.Publisher):
+    """Writes messages of `{name}`; every method may be called from any thread."""
+
+{publish}
+        """Write one message."""
+{put}
+
+    def loan(self, shapes: Mapping[str, Shape] = NO_SHAPES, body_reserve: int = 4096) -> WriteLoan:
+        """Take room in the ring for one message. `shapes` gives element counts or shapes of bulk fields by name."""
+        return self._loan(WriteLoan, shapes, body_reserve)
+'''
+
+
+def _emit(arguments: list[str], encode: Call) -> str:
+    emit = Call("async def emit(", ["node_runner: NodeRunner", *arguments], ") -> None:").text()
+    call = Call("await _TOPIC.emit(", ["node_runner", encode]).text("    ")
+    return f'{emit}\n    """Write one message."""\n{call}\n'
+
+
+def _plan(member: str, message_format: MessageFormat | None, payloads: Payloads, annotation: str) -> str:
+    """The assignment of `_PLAN`, with the format in canonical text."""
+    if message_format is None:
+        return f"_PLAN{annotation} = plan_of({literal(member)}, None, {{}})\n"
+    classes = Call("{", [f"{literal(path)}: {name}" for path, name in payloads.classes.items()], "}")
+    plan = Call("plan_of(", [literal(member), "_FORMAT", classes])
+    return f"{_format(message_format)}{plan.text(before=f'_PLAN{annotation} = ')}\n"
+
+
+def _format(message_format: MessageFormat) -> str:
+    text = canonical(message_format)
+    if len(f"_FORMAT = '{text}'") <= WIDTH:
+        return f"_FORMAT = {literal(text)}\n"
+    lines = "".join(f"    {literal(chunk)}\n" for chunk in _chunks(text))
+    return f"_FORMAT = (\n{lines})\n"
+
+
+def _chunks(text: str) -> list[str]:
+    """Canonical text in pieces for one line each, broken between fields where that is possible."""
+    chunks: list[str] = []
+    while len(text) > _CHUNK:
+        end = text.rfind(",[", 0, _CHUNK) + 1 or _CHUNK
+        chunks.append(text[:end])
+        text = text[end:]
+    return [*chunks, text]

@@ -1,0 +1,5 @@
+"""Topics that this node emits."""
+
+from . import attitude
+
+__all__ = ["attitude"]

@@ -1,0 +1,5 @@
+"""Topics that this node emits."""
+
+from . import ping
+
+__all__ = ["ping"]
