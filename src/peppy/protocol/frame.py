@@ -153,8 +153,8 @@ class Parser:
         if self._prefix is None:
             self._prefix = self._read_prefix()
         prefix = self._prefix
+        self._refuse_surplus(prefix)
         if prefix is None or len(self._buffer) < prefix.end:
-            self._refuse_surplus(self._offset + (prefix.end if prefix else len(self._buffer)))
             return None
         frame = self._decode(prefix)
         batch = self._claim(prefix)
@@ -189,7 +189,6 @@ class Parser:
 
     def _claim(self, prefix: _Prefix) -> _Batch:
         """Take the descriptors of the frame at the front."""
-        self._refuse_surplus(self._offset)
         if prefix.fds == 0:
             return _Batch(0, 0, (), False)
         if not self._batches or self._batches[0].start > self._offset:
@@ -205,11 +204,16 @@ class Parser:
             )
         return self._batches.popleft()
 
-    def _refuse_surplus(self, reached: int) -> None:
-        """Raise when descriptors came on bytes that no frame with descriptors can start in any more."""
+    def _refuse_surplus(self, prefix: _Prefix | None) -> None:
+        """Raise when descriptors came on bytes that no frame with descriptors can start in any more.
+
+        `prefix` is that of the frame at the front, None while it is incomplete itself.
+        """
+        end = self._offset + (prefix.end if prefix else len(self._buffer))
+        may_ride = prefix is None or prefix.fds > 0
         for batch in self._batches:
-            holds_start = batch.start <= self._offset < batch.end
-            if not holds_start and batch.end <= reached:
+            on_first_byte = batch.start <= self._offset < batch.end
+            if batch.end <= end and not (on_first_byte and may_ride):
                 raise ProtocolViolation(f"{len(batch.fds)} descriptors came without a frame to ride on")
 
     def _consume(self, size: int) -> None:
@@ -217,8 +221,6 @@ class Parser:
         self._offset += size
         self._prefix = None
         self.incomplete_since = self._fed_at if self._buffer else None
-        if not self._buffer:
-            self._refuse_surplus(self._offset)
 
 
 def close_all(fds: tuple[int, ...]) -> None:

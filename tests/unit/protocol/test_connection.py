@@ -403,7 +403,7 @@ def test_descriptors_inside_a_frame_end_the_connection(
     with pytest.raises(TimeoutError):
         receiver.receive(0)
     socket.send_fds(pair[0], [data[1:]], files[:2])
-    with pytest.raises(ProtocolViolation, match="without its 2 descriptors"):
+    with pytest.raises(ProtocolViolation, match="2 descriptors came without a frame"):
         receiver.receive(5)
 
 
