@@ -196,12 +196,11 @@ def test_random_bytes_are_refused_with_a_reason(raw: bytes):
     only_refuses(raw)
 
 
-KNOWN = (
-    "peppy_schema manifest name tag labels depends_on nodes interfaces link_id from_any sha256 variants source local "
-    "topics emits consumes services exposes actions goal_service feedback_topic result_service request_message_format "
-    "response_message_format message_format qos_profile conforms_to execution language parameters build_cmd run_cmd "
-    "container def_file mount_paths $type $items $length $optional $default x"
-).split()
+NODE_KEYS = "peppy_schema manifest name tag labels depends_on nodes interfaces link_id from_any sha256 variants source"
+MEMBER_KEYS = "topics emits consumes services exposes actions goal_service feedback_topic result_service qos_profile x"
+FORMAT_KEYS = "request_message_format response_message_format message_format $type $items $length $optional $default"
+EXECUTION_KEYS = "execution language parameters build_cmd run_cmd container def_file mount_paths conforms_to local"
+KNOWN = f"{NODE_KEYS} {MEMBER_KEYS} {FORMAT_KEYS} {EXECUTION_KEYS}".split()
 VALUES = st.one_of(
     st.sampled_from(
         ["node_v1", "interface_v1", "array", "object", "u8", "f32", "bytes", "_", "a", "python", "default"]

@@ -22,7 +22,7 @@ SIZE_LIMIT = 64 * 1024
 DEPTH_LIMIT = 32
 """Objects and lists inside each other."""
 
-VALUE_LIMIT = 4096
+VALUE_LIMIT = 2048
 """Keys and list items of one document: it bounds the time that the json5 package takes (about 0.3 ms for each)."""
 
 REPORTED = 20

@@ -14,8 +14,8 @@ from peppy.model.text import quoted
 Path = tuple[str | int, ...]
 """Keys and list indices from the root: `("topics", "emits", 0)`."""
 
-NUMBER_LIMIT = 400
-"""Characters of one number."""
+DIGIT_LIMIT = 4300
+"""Digits of one decimal integer; Python, and with it the json5 package, takes no more."""
 
 BLANKS = re.compile(
     r"(?:[\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
@@ -121,8 +121,9 @@ class _Scanner:
         self.positions.values[path] = start, self.at
 
     def number(self, match: re.Match[str]) -> None:
-        if len(match[0]) > NUMBER_LIMIT:
-            raise NotJSON5(self.at, f"a number of at most {NUMBER_LIMIT} characters", f"{len(match[0])} characters")
+        digits = match[0].lstrip("+-")
+        if len(digits) > DIGIT_LIMIT and digits.isdigit():
+            raise NotJSON5(self.at, f"an integer of at most {DIGIT_LIMIT} digits", f"{len(digits)} digits")
         self.at = match.end()
 
     def members(self, path: Path) -> None:
