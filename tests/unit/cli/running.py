@@ -33,14 +33,15 @@ def environment_of(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, "PEPPY_HOME": str(home), "PEPPY_NO_AUTOSTART": "1", "COLUMNS": "80", **extra}
 
 
-def on_terminal(*words: str, home: Path, columns: int = 80, **environment: str) -> tuple[str, int]:
-    """What one call writes to a terminal, stdout and stderr together, and its exit code."""
+def on_terminal(*words: str, home: Path, columns: int = 80, typed: bytes = b"", **environment: str) -> tuple[str, int]:
+    """What one call writes to a terminal, and its exit code; `typed` waits there for whoever reads it."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     given = environment_of(home, {"TERM": "xterm", **environment})
     del given["COLUMNS"]
     with subprocess.Popen([*PROGRAM, *words], env=given, stdin=slave, stdout=slave, stderr=slave) as process:
         os.close(slave)
+        os.write(master, typed)
         text = _all_of(master)
         code = process.wait(WATCHDOG_SECS)
     os.close(master)
