@@ -4,6 +4,7 @@ It answers attach requests and health probes, opens streams for subscriptions, p
 connects again when the daemon has been away. What it touches of writers and subscriptions is safe from any thread.
 """
 
+import errno
 import os
 import sys
 import threading
@@ -198,6 +199,8 @@ class ControlThread:
         try:
             if subscription is None:
                 return
+            if not fds:  # the frame arrived `truncated`: this process has no free descriptor
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             claim = Claim(*frame.claim)
             if not subscription.attach(frame.stream_id, frame.producer_instance_id, frame.qos, fds, claim):
                 connection.send(AttachmentStale(frame.subscription_id, frame.stream_id, claim.row, claim.ticket))
