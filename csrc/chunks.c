@@ -1,17 +1,13 @@
 /*
  * Where messages lie: the writer's private allocator over the chunk pool.
  *
- * A chunk number is in exactly one place: free, retired (its message has left the ring, a reader may still pin it), held
- * by the ring (shadow), out as a write loan, being filled, or never used yet. Free chunks are reused last in, first out:
- * the one just freed is the one whose cache lines are warmest.
+ * A chunk number is in exactly one place: free, retired (its message has left the ring, a reader may still pin it),
+ * held by the ring (shadow), out as a write loan, being filled, or never used yet. Free chunks are reused last in,
+ * first out: the one just freed is the one whose cache lines are warmest.
  */
 #include "core.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
-
-#define PIECE (1u << 20) /* an interrupted fallocate undoes its piece, so pieces must be short to ever get done */
 
 /* Memory for `length` bytes of payload: an error code now instead of SIGBUS later, and no page faults in the copy. */
 static int back_chunk(struct peppy_writer *writer, uint32_t chunk, uint64_t length)
@@ -24,13 +20,9 @@ static int back_chunk(struct peppy_writer *writer, uint32_t chunk, uint64_t leng
     uint64_t want = geometry->stride % PAGE ? geometry->stride : (need + PAGE - 1) / PAGE * PAGE;
     uint64_t first = geometry->off_pool + chunk * geometry->stride + have;
     uint64_t end = first - have + want;
-    for (uint64_t at = first; at < end; at += PIECE) {
-        uint64_t piece = end - at < PIECE ? end - at : PIECE;
-        while (fallocate(writer->data_fd, 0, (off_t)at, (off_t)piece)) {
-            if (errno != EINTR)
-                return -errno;
-        }
-    }
+    int result = segment_allocate(writer->data_fd, first, end);
+    if (result)
+        return result;
     uint64_t page = first / PAGE * PAGE;
     madvise(writer->mapping.data + page, end - page, MADV_POPULATE_WRITE); /* refused: the copy faults them in */
     writer->backed[chunk] = want;
@@ -53,8 +45,6 @@ static void mark_pinned(struct peppy_writer *writer)
 
 static bool scan(struct peppy_writer *writer)
 {
-    if (writer->retired_count == 0)
-        return false;
     mark_pinned(writer);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < writer->retired_count; i++) {
@@ -72,6 +62,8 @@ static bool scan(struct peppy_writer *writer)
 
 static void reclaim(struct peppy_writer *writer)
 {
+    if (writer->retired_count == 0) /* all is in the ring or on loan: no scan could free any */
+        return;
     if (!scan(writer) && rows_take_back_dead(writer, true))
         scan(writer);
 }

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 
 #include "layout.h"
@@ -29,6 +30,12 @@ static inline uint64_t clock_ns(clockid_t clock)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+static inline void copy_bytes(void *to, const void *from, uint64_t length)
+{
+    if (length > 0) /* an empty message may come without an address, which memcpy does not allow */
+        memcpy(to, from, length);
+}
+
 /* --- segment.c: two files, one geometry --------------------------------------------------------------------------- */
 struct geometry {
     struct peppy_config config; /* capacity already rounded up */
@@ -44,6 +51,7 @@ struct mapping {
 int geometry_plan(const struct peppy_config *config, struct geometry *geometry);
 int segment_create(const struct geometry *geometry, struct mapping *mapping, int *data_fd, int *ctrl_fd);
 int segment_attach(int data_fd, int ctrl_fd, int ctrl_protection, struct geometry *geometry, struct mapping *mapping);
+int segment_allocate(int fd, uint64_t first, uint64_t end);
 void segment_unmap(struct mapping *mapping);
 
 static inline struct hot_page *hot_of(const struct mapping *mapping)
@@ -77,7 +85,7 @@ static inline uint64_t canary_of(uint64_t seq, uint64_t length, uint64_t epoch_l
     return (seq * 0x9e3779b97f4a7c15ull ^ length) + epoch_lo;
 }
 
-/* --- lease.c: life and death by byte locks, and what a fork must not inherit ----------------------------------------- */
+/* --- lease.c: life and death by byte locks, and what a fork must not inherit -------------------------------------- */
 struct lease {
     int fd; /* our own description of the CTRL file: never mapped, never passed on; -1 in a fork child */
     unsigned generation;
@@ -94,11 +102,11 @@ void lease_unlock(struct lease *lease, int byte);
 int lease_held_elsewhere(const struct lease *lease, int byte);
 bool lease_inherited(const struct lease *lease); /* true in a fork child: touch nothing */
 
-/* --- doorbell.c -------------------------------------------------------------------------------------------------------- */
+/* --- doorbell.c --------------------------------------------------------------------------------------------------- */
 int doorbell_accept(int fd);
 void doorbell_ring(int fd);
 
-/* --- writer: chunks.c (where messages lie), rows.c (who reads), writer.c (publishing) --------------------------------- */
+/* --- writer: chunks.c (where messages lie), rows.c (who reads), writer.c (publishing) ----------------------------- */
 struct peppy_writer {
     pthread_mutex_t mutex;
     struct lease lease;
@@ -134,7 +142,7 @@ int row_take_back(struct peppy_writer *writer, uint32_t row);
 uint64_t rows_take_back_dead(struct peppy_writer *writer, bool only_pinning);
 bool row_has_pins(const struct peppy_writer *writer, uint32_t row);
 
-/* --- reader ---------------------------------------------------------------------------------------------------------- */
+/* --- reader ------------------------------------------------------------------------------------------------------- */
 struct peppy_reader {
     pthread_mutex_t mutex;
     struct lease lease;

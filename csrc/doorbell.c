@@ -18,8 +18,8 @@
 #define PAUSE() ((void)0)
 #endif
 
-/* A stranger's descriptor: only an eventfd never blocks its writer for long, and only with O_NONBLOCK set, which belongs
- * to the shared description, so we set it. */
+/* A stranger's descriptor: only an eventfd never blocks its writer, and only with O_NONBLOCK set. That flag belongs to
+ * the shared description, so we set it. */
 int doorbell_accept(int fd)
 {
     char path[32], target[32];

@@ -36,6 +36,9 @@
 #define MAX_CHUNKS (1u << 20)
 #define MAX_CAPACITY (1ull << 40)
 
+_Static_assert(sizeof(void *) == 8 && sizeof(size_t) == 8, "64-bit only: offsets and lengths are 64 bits wide");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "and little endian");
+
 #define AT(type, field, offset) _Static_assert(offsetof(struct type, field) == (offset), #type "." #field)
 #define SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 

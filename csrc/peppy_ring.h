@@ -6,7 +6,14 @@
  * declarations only: no includes, no attributes, no computed constants. Layout and proofs are in layout.h and order.h.
  *
  * Every function returns 0, a positive enum peppy_result (an outcome, not an error) or -errno. Nothing here allocates
- * after a handle is open, starts a thread, logs, or calls back. All calls on one handle may come from any thread.
+ * after a handle is open, starts a thread, logs, or calls back. No call is async-signal-safe.
+ *
+ * All calls on one handle may come from any thread at the same time, except that peppy_writer_free and
+ * peppy_reader_close are the last to begin (for a reader: peppy_unpin apart). Copies and waits that are under way when
+ * a reader is closed end well: the waits, once their doorbell rings, with -ESHUTDOWN.
+ *
+ * In a fork child every handle of its parent is dead: calls return -ECHILD, free and close do nothing, views may be
+ * read. The parent's row, leases and messages stay the parent's.
  */
 
 #define PEPPY_MAX_ROWS 64
@@ -46,13 +53,14 @@ struct peppy_config {
     uint64_t capacity;  /* bytes of the largest message; rounded up to 64, from 4096 on to 4096 */
     uint32_t depth;     /* messages held, 4 to PEPPY_MAX_DEPTH */
     uint32_t rows;      /* readers, 1 to PEPPY_MAX_ROWS */
-    uint32_t pins;      /* views one reader may hold, 2 to PEPPY_MAX_PINS */
+    uint32_t pins;      /* per reader, 2 to PEPPY_MAX_PINS: one for copies, the others for views */
     uint32_t loans;     /* write loans at once */
     uint32_t mode;      /* the QoS profile's number, for people and monitors */
     uint32_t flags;     /* 0 */
 };
 
-/* One piece of a gathered message: `length` bytes of `data` go to byte `offset` of the payload. */
+/* One piece of a gathered message: `length` bytes of `data` go to byte `offset` of the payload. Pieces come in
+ * ascending order and do not overlap (-EINVAL); bytes that no piece covers are zero. */
 struct peppy_part {
     const void *data;
     uint64_t length, offset;
@@ -78,6 +86,7 @@ struct peppy_claim {
     uint32_t row;
 };
 
+/* chunks_used is 0 from an observer; pins counts those in use now, over all rows. */
 struct peppy_stream_stats {
     uint64_t head, published, bytes, no_chunk, doorbells, scans, reclaimed_rows, max_length, last_publish_ns;
     uint64_t closed_status, closed_seq;
@@ -85,6 +94,9 @@ struct peppy_stream_stats {
     uint32_t depth, rows, live_rows, chunks, chunks_used, pins;
 };
 
+/* lost: published after start_seq and never handed out, for whatever reason, so taken + lost = cursor - start_seq.
+ * Of these, skipped were still held when a lapped reader jumped to the newest, and corrupt were not what their
+ * descriptor said (known to the reader alone, 0 from an observer). last_take_ns is coarse. */
 struct peppy_row_stats {
     uint64_t ticket, cursor, taken, lost, skipped, corrupt, last_take_ns;
     uint32_t state, copies_forced, pid, held_now, held_max;
@@ -112,7 +124,7 @@ int peppy_loan_discard(struct peppy_writer *writer, uint32_t chunk);
 /* Reserve a row for a reader to come. `doorbell` is its eventfd or -1; the caller keeps it open while a row names it.
  * No free row: -EUSERS. */
 int peppy_row_reserve(struct peppy_writer *writer, int doorbell, int history, struct peppy_claim *claim);
-/* The reader left or never came: take its row back. -EBUSY while its owner lives, -ENOENT when the ticket is not this. */
+/* The reader left or never came: take its row back. -EBUSY while its owner lives, -ENOENT if the ticket is another. */
 int peppy_row_release(struct peppy_writer *writer, uint32_t row, uint64_t ticket);
 /* Stop naming this eventfd in every row that does; afterwards the caller may close it. */
 int peppy_doorbell_forget(struct peppy_writer *writer, int doorbell);
@@ -147,7 +159,7 @@ void peppy_copy_forced(struct peppy_reader *reader);
  * PEPPY_CLOSED = the end. */
 int peppy_arm(struct peppy_reader *reader);
 /* When was the message published that the next take brings (CLOCK_MONOTONIC)? 0 when that one is already lost, so that
- * who reads several streams and takes the longest-waiting first looks here at once. PEPPY_EMPTY or PEPPY_CLOSED: none. */
+ * who reads several streams and takes the longest-waiting first looks here at once. PEPPY_EMPTY, PEPPY_CLOSED: none. */
 int peppy_waiting_since(struct peppy_reader *reader, uint64_t *publish_time_ns);
 /* Wait until there is something: spin, arm, poll(doorbell), again. PEPPY_OK, PEPPY_EMPTY at the timeout, PEPPY_CLOSED,
  * -EINTR after a signal. Timeout < 0: for ever. `doorbell` is the eventfd this row was reserved with. */
@@ -159,7 +171,7 @@ int peppy_reader_stats(struct peppy_reader *reader, struct peppy_row_stats *stat
 /* Give the row up. Views stay valid: the handle lives on until the last of them is unpinned. */
 void peppy_reader_close(struct peppy_reader *reader);
 
-/* --- observer: counters of somebody else's stream, without a row --------------------------------------------------- */
+/* --- observer: counters of somebody else's stream, without a row -------------------------------------------------- */
 int peppy_observer_open(int data_fd, int ctrl_fd, struct peppy_observer **observer);
 int peppy_observer_stats(struct peppy_observer *observer, struct peppy_stream_stats *stats);
 int peppy_observer_row(struct peppy_observer *observer, uint32_t row, struct peppy_row_stats *stats);

@@ -14,7 +14,7 @@
 
 #define SHORT_COPY 512u /* bytes: copied in less time than two more lock operations take */
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 int reader_enter(struct peppy_reader *reader)
 {
@@ -155,7 +155,7 @@ int peppy_reader_config(const struct peppy_reader *reader, struct peppy_config *
     return 0;
 }
 
-/* --- views ---------------------------------------------------------------------------------------------------------- */
+/* --- views -------------------------------------------------------------------------------------------------------- */
 
 /* Map a pinned message's pages in one call instead of one fault each; header and length only, since reading a hole
  * would allocate it. Messages of a page are left to the fault. */
@@ -212,7 +212,7 @@ int peppy_unpin(struct peppy_reader *reader, uint32_t pin, const void *data)
     return 0;
 }
 
-/* --- copies --------------------------------------------------------------------------------------------------------- */
+/* --- copies ------------------------------------------------------------------------------------------------------- */
 
 static int copy_next(struct peppy_reader *reader, int lapped, uint8_t *buffer, uint64_t room, uint64_t offset,
                      struct peppy_message *message)
@@ -221,7 +221,7 @@ static int copy_next(struct peppy_reader *reader, int lapped, uint8_t *buffer, u
     if (result)
         return result;
     if (message->length <= SHORT_COPY) {
-        memcpy(buffer, message->data, message->length);
+        copy_bytes(buffer, message->data, message->length);
     } else {
         reader->calls++; /* the handle outlives the copy, whoever closes it meanwhile */
         pthread_mutex_unlock(&reader->mutex);
@@ -252,6 +252,8 @@ int peppy_take_many(struct peppy_reader *reader, void *buffer, uint64_t room, st
 {
     uint64_t offset = 0;
     *count = 0;
+    if (limit == 0)
+        return -EINVAL;
     int result = reader_enter(reader);
     if (result)
         return result;
@@ -268,7 +270,7 @@ int peppy_take_many(struct peppy_reader *reader, void *buffer, uint64_t room, st
     return *count ? PEPPY_OK : result;
 }
 
-/* --- the rest ---------------------------------------------------------------------------------------------------------- */
+/* --- the rest ----------------------------------------------------------------------------------------------------- */
 
 void peppy_copy_forced(struct peppy_reader *reader)
 {

@@ -1,7 +1,7 @@
 /*
- * Who reads: the writer's table of rows. A row is reserved for a consumer (fresh ticket), claimed by it (its lease), and
- * taken back when it is gone or never came. The lease decides: SETLK refused means the owner lives, whatever anybody
- * reports.
+ * Who reads: the writer's table of rows. A row is reserved for a consumer (fresh ticket), claimed by it (its lease),
+ * and taken back when it is gone or never came. The lease decides: SETLK refused means the owner lives, whatever
+ * anybody reports.
  */
 #include "core.h"
 
@@ -49,7 +49,7 @@ int row_take_back(struct peppy_writer *writer, uint32_t row)
     return 0;
 }
 
-/* Rows whose owner has come and is dead. One still at state 0 may have its consumer on the way: only the daemon knows. */
+/* Rows whose owner has come and is dead. One at state 0 may have its consumer on the way: only the daemon knows. */
 uint64_t rows_take_back_dead(struct peppy_writer *writer, bool only_pinning)
 {
     uint64_t taken_back = 0;

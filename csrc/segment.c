@@ -1,5 +1,5 @@
 /*
- * The two memfds of a stream generation: planned, created and sealed by the writer, checked and mapped by everybody else.
+ * The two memfds of a stream generation: planned, created and sealed by the writer, checked and mapped by the others.
  *
  * The attach checks run in this order, each with an errno of its own (csrc/test/test_segment.c forges every one):
  *
@@ -74,7 +74,7 @@ uint64_t peppy_layout_hash(void)
     return hash;
 }
 
-/* --- planning: config -> geometry, the same rules on both sides ------------------------------------------------------- */
+/* --- planning: config -> geometry, the same rules on both sides --------------------------------------------------- */
 
 static uint64_t stride_of(uint64_t capacity)
 {
@@ -113,7 +113,9 @@ static int check_regions(struct geometry *geometry)
     geometry->off_pool = round_up(RING_OFFSET + (uint64_t)geometry->slots * sizeof(struct descriptor), PAGE);
     if (__builtin_mul_overflow((uint64_t)geometry->chunks, geometry->stride, &pool))
         return -EOVERFLOW;
-    if (__builtin_add_overflow(geometry->off_pool, pool, &geometry->data_size) || geometry->data_size > INT64_MAX - PAGE)
+    if (__builtin_add_overflow(geometry->off_pool, pool, &geometry->data_size))
+        return -EOVERFLOW;
+    if (geometry->data_size > INT64_MAX - PAGE)
         return -EOVERFLOW;
     geometry->data_size = round_up(geometry->data_size, PAGE);
     geometry->ctrl_size = round_up(ROWS_OFFSET + geometry->config.rows * sizeof(struct row), PAGE);
@@ -140,7 +142,7 @@ int geometry_plan(const struct peppy_config *config, struct geometry *geometry)
     return check_regions(geometry);
 }
 
-/* --- creating ----------------------------------------------------------------------------------------------------------- */
+/* --- creating ----------------------------------------------------------------------------------------------------- */
 
 static int memfd(const char *name, uint64_t size)
 {
@@ -252,6 +254,21 @@ static void write_ctrl_header(const struct geometry *geometry, struct ctrl_heade
     store_relaxed(&header->pins, geometry->config.pins);
 }
 
+#define PIECE (1u << 20) /* an interrupted fallocate undoes its piece: only short ones get done under signals */
+
+/* Memory for a range of the file: an error code now instead of SIGBUS at the first touch. */
+int segment_allocate(int fd, uint64_t first, uint64_t end)
+{
+    for (uint64_t at = first; at < end; at += PIECE) {
+        uint64_t piece = end - at < PIECE ? end - at : PIECE;
+        while (fallocate(fd, 0, (off_t)at, (off_t)piece)) {
+            if (errno != EINTR)
+                return -errno;
+        }
+    }
+    return 0;
+}
+
 static int fill_and_seal(const struct geometry *geometry, struct mapping *mapping, int data_fd, int ctrl_fd)
 {
     int result = map(data_fd, geometry->data_size, PROT_READ | PROT_WRITE, &mapping->data);
@@ -259,9 +276,11 @@ static int fill_and_seal(const struct geometry *geometry, struct mapping *mappin
         result = map(ctrl_fd, geometry->ctrl_size, PROT_READ | PROT_WRITE, &mapping->ctrl);
     if (result)
         return result;
-    uint64_t fixed = geometry->off_pool; /* header, hot page and ring get their memory now: no SIGBUS later */
-    if (fallocate(data_fd, 0, 0, (off_t)fixed) || fallocate(ctrl_fd, 0, 0, (off_t)geometry->ctrl_size))
-        return -errno;
+    result = segment_allocate(data_fd, 0, geometry->off_pool);
+    if (!result)
+        result = segment_allocate(ctrl_fd, 0, geometry->ctrl_size);
+    if (result)
+        return result;
     write_ctrl_header(geometry, ctrl_of(mapping));
     struct data_header *header = (struct data_header *)mapping->data;
     write_data_header(geometry, header);
@@ -289,7 +308,7 @@ int segment_create(const struct geometry *geometry, struct mapping *mapping, int
     return result;
 }
 
-/* --- attaching: shared memory is a stranger ------------------------------------------------------------------------- */
+/* --- attaching: shared memory is a stranger ----------------------------------------------------------------------- */
 
 static int check_file(int fd, uint64_t least, int seals, uint64_t *size)
 {

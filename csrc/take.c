@@ -1,7 +1,7 @@
 /*
  * Taking one message. The steps T1 to T8, their order and their memory orders are those of docs/design/ring.md; order.h
- * names the edges. A message is pinned, looked at a second time, and only then read: from there on its chunk is immutable
- * until the pin is cleared.
+ * names the edges. A message is pinned, looked at a second time, and only then read: from there on its chunk is
+ * immutable until the pin is cleared.
  */
 #include "core.h"
 
@@ -203,6 +203,7 @@ int reader_pin_next(struct peppy_reader *reader, bool for_copy, int lapped, uint
         describe(reader, &seen, (uint32_t)pin, message);
         if (seen.length > room) {
             reader_clear_pin(reader, (uint32_t)pin);
+            message->data = NULL;
             return PEPPY_TOO_LONG;
         }
         reader->pins_used |= 1u << pin;

@@ -33,7 +33,7 @@ static uint32_t spare_of(const struct geometry *geometry)
     return spare < SPARE_CHUNKS ? (uint32_t)spare : SPARE_CHUNKS;
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static void free_tables(struct peppy_writer *writer)
 {
@@ -174,7 +174,7 @@ void peppy_writer_free(struct peppy_writer *writer)
     free_tables(writer);
 }
 
-/* --- publishing ------------------------------------------------------------------------------------------------------- */
+/* --- publishing --------------------------------------------------------------------------------------------------- */
 
 static uint8_t *payload_of(struct peppy_writer *writer, uint32_t chunk)
 {
@@ -263,7 +263,7 @@ int peppy_publish(struct peppy_writer *writer, const void *data, uint64_t length
     int result = begin(writer, length, &chunk);
     if (result)
         return result;
-    memcpy(payload_of(writer, chunk), data, length); /* P2 */
+    copy_bytes(payload_of(writer, chunk), data, length); /* P2 */
     put_in_ring(writer, chunk, length, sequence);
     writer_leave(writer);
     return PEPPY_OK;
@@ -286,7 +286,7 @@ static void gather(uint8_t *payload, const struct peppy_part *parts, uint32_t co
     uint64_t end = 0;
     for (uint32_t i = 0; i < count; i++) {
         memset(payload + end, 0, parts[i].offset - end);
-        memcpy(payload + parts[i].offset, parts[i].data, parts[i].length);
+        copy_bytes(payload + parts[i].offset, parts[i].data, parts[i].length);
         end = parts[i].offset + parts[i].length;
     }
     memset(payload + end, 0, length - end);
@@ -307,7 +307,7 @@ int peppy_publish_parts(struct peppy_writer *writer, const struct peppy_part *pa
     return PEPPY_OK;
 }
 
-/* --- loans: the caller does P2 in place ------------------------------------------------------------------------------- */
+/* --- loans: the caller does P2 in place --------------------------------------------------------------------------- */
 
 int peppy_loan_take(struct peppy_writer *writer, uint64_t length, struct peppy_loan *loan)
 {

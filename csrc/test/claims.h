@@ -1,5 +1,5 @@
 #pragma once
-/* A test program is a list of claims; a claim is a function that returns when it holds and ends the program when not. */
+/* A test program is a list of claims; a claim is a function that returns when it holds, and else ends the program. */
 #include <stdio.h>
 #include <stdlib.h>
 

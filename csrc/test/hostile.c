@@ -83,7 +83,7 @@ static void read_everything(struct peppy_reader *reader, int rounds)
     CHECK_EQUAL(peppy_reader_stats(reader, &row, &head), 0);
 }
 
-/* --- mutated files ------------------------------------------------------------------------------------------------------ */
+/* --- mutated files ------------------------------------------------------------------------------------------------ */
 
 struct original {
     struct peppy_writer *writer;
@@ -175,7 +175,7 @@ static uint64_t attach_to_mutated_files(uint64_t rounds, uint64_t *state)
     return accepted;
 }
 
-/* --- memory that changes while it is read ------------------------------------------------------------------------------- */
+/* --- memory that changes while it is read ------------------------------------------------------------------------- */
 
 static _Atomic int stop;
 
@@ -211,7 +211,8 @@ static void read_scribbled_data(uint64_t rounds, uint64_t *state)
     struct peppy_reader *oldest = stream_attach(writer, PEPPY_HISTORY_NONE, PEPPY_LAPPED_OLDEST);
     struct peppy_reader *newest = stream_attach(writer, PEPPY_HISTORY_NONE, PEPPY_LAPPED_NEWEST);
     uint64_t pages = writer->geometry.off_pool - HOT_OFFSET;
-    struct scribbler scribbler = {.place = writer->mapping.data + HOT_OFFSET, .size = pages, .state = next_random(state)};
+    struct scribbler scribbler = {.place = writer->mapping.data + HOT_OFFSET, .size = pages};
+    scribbler.state = next_random(state);
     start(&scribbler);
     for (uint64_t round = 0; round < rounds; round++) {
         CHECK_EQUAL(publish_number(writer, round), PEPPY_OK);

@@ -125,6 +125,42 @@ static void a_signal_ends_the_wait(void)
     peppy_writer_free(writer);
 }
 
+struct waiter {
+    struct peppy_reader *reader;
+    int bell, result;
+};
+
+static void *wait_long(void *argument)
+{
+    struct waiter *waiter = argument;
+    waiter->result = peppy_wait(waiter->reader, waiter->bell, -1, 0);
+    return NULL;
+}
+
+static void a_reader_closed_under_a_waiting_thread_ends_with_the_wait(void)
+{
+    uint32_t descriptors = open_descriptors(), mappings = stream_mappings();
+    struct waiter waiter = {.bell = new_doorbell()};
+    struct peppy_writer *writer = stream_create(64, 4, 1, 2, 1);
+    struct peppy_claim claim = stream_reserve(writer, waiter.bell, PEPPY_HISTORY_NONE);
+    pthread_t thread;
+    uint64_t one = 1;
+    waiter.reader = stream_claim(writer, &claim, 0);
+    CHECK_EQUAL(pthread_create(&thread, NULL, wait_long, &waiter), 0);
+    while (!load_relaxed(&ctrl_of(&writer->mapping)->armed))
+        sched_yield();
+    peppy_reader_close(waiter.reader);
+    CHECK_EQUAL(peppy_row_release(writer, claim.row, claim.ticket), -EBUSY); /* the handle lives as long as the call */
+    CHECK_EQUAL(write(waiter.bell, &one, sizeof one), sizeof one);
+    pthread_join(thread, NULL);
+    CHECK_EQUAL(waiter.result, -ESHUTDOWN);
+    CHECK_EQUAL(peppy_row_release(writer, claim.row, claim.ticket), 0);
+    close(waiter.bell);
+    peppy_writer_free(writer);
+    CHECK_EQUAL(open_descriptors(), descriptors);
+    CHECK_EQUAL(stream_mappings(), mappings);
+}
+
 static void the_close_wakes_a_sleeper(void)
 {
     int bell = new_doorbell(), told[2];
@@ -218,4 +254,5 @@ static void no_wake_up_is_lost_between_two_processes(void)
 RUN_CLAIMS(CLAIM(only_an_eventfd_is_accepted_and_it_never_blocks),
            CLAIM(the_bell_rings_once_for_a_sleeper_and_never_for_one_awake), CLAIM(a_full_bell_stops_nobody),
            CLAIM(waiting_ends_at_its_time), CLAIM(a_signal_ends_the_wait), CLAIM(the_close_wakes_a_sleeper),
+           CLAIM(a_reader_closed_under_a_waiting_thread_ends_with_the_wait),
            CLAIM(no_wake_up_is_lost_between_two_processes))

@@ -59,6 +59,7 @@ static void in_child(struct both *both)
     CHECK_EQUAL(peppy_take_copy(both->reader, &number, sizeof number, &message), -ECHILD);
     CHECK_EQUAL(peppy_take_many(both->reader, &number, sizeof number, &message, 1, &count), -ECHILD);
     CHECK_EQUAL(peppy_arm(both->reader), -ECHILD);
+    CHECK_EQUAL(peppy_waiting_since(both->reader, &number), -ECHILD);
     CHECK_EQUAL(peppy_wait(both->reader, both->bell, -1, 0), -ECHILD);
     CHECK_EQUAL(peppy_writer_alive(both->reader), -ECHILD);
     CHECK_EQUAL(peppy_reader_stats(both->reader, &row, &number), -ECHILD);
@@ -154,7 +155,7 @@ static void a_fork_in_the_middle_of_a_publish_hangs_nobody(void)
     store_relaxed(&stop, 0);
     CHECK_EQUAL(pthread_create(&thread, NULL, publish_on, both.writer), 0);
     for (int i = 0; i < 200; i++) {
-        pid_t child = fork();
+        pid_t child = fork_child();
         if (child == 0) {
             CHECK_EQUAL(publish_number(both.writer, 1), -ECHILD);
             _exit(0);

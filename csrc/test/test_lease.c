@@ -75,15 +75,14 @@ static void a_row_still_awaited_is_not_taken_back_by_itself(void)
 static void a_killed_owner_gives_its_row_and_its_chunks_back(void)
 {
     struct peppy_writer *writer = stream_create(64, 4, 1, 3, 1);
-    struct peppy_claim claim = stream_reserve(writer, -1, PEPPY_HISTORY_NONE), another;
     publish_number(writer, 1);
     publish_number(writer, 2);
+    struct peppy_claim claim = stream_reserve(writer, -1, PEPPY_HISTORY_ALL), another;
     int told[2];
     pid_t child = start_child(told);
     if (child == 0) {
         struct peppy_message message;
         struct peppy_reader *reader = stream_claim(writer, &claim, 0);
-        reader->cursor = 1;
         CHECK_EQUAL(peppy_take(reader, &message), PEPPY_OK);
         CHECK_EQUAL(peppy_take(reader, &message), PEPPY_OK);
         say(told, 'h');
@@ -106,6 +105,37 @@ static void a_killed_owner_gives_its_row_and_its_chunks_back(void)
     for (uint64_t i = 0; i < 100; i++)
         CHECK_EQUAL(publish_number(writer, i), 0);
     check_writer(writer);
+    close_ends(told);
+    peppy_writer_free(writer);
+}
+
+static void a_stopped_reader_is_not_dead_and_learns_what_it_lost(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 1, 3, 1);
+    struct peppy_claim claim = stream_reserve(writer, -1, PEPPY_HISTORY_ALL), another;
+    int told[2], status;
+    publish_number(writer, 1);
+    pid_t child = start_child(told);
+    if (child == 0) {
+        struct peppy_message view, next;
+        struct peppy_reader *reader = stream_claim(writer, &claim, PEPPY_LAPPED_OLDEST);
+        CHECK_EQUAL(peppy_take(reader, &view), PEPPY_OK);
+        raise(SIGSTOP);
+        CHECK_EQUAL(number_of(&view), 1);
+        CHECK_EQUAL(peppy_take(reader, &next), PEPPY_OK);
+        CHECK_EQUAL(number_of(&next), 998);
+        CHECK_EQUAL(reader->lost, 996);
+        _exit(0);
+    }
+    CHECK_EQUAL(waitpid(child, &status, WUNTRACED), child);
+    CHECK(WIFSTOPPED(status));
+    for (uint64_t number = 2; number <= 1001; number++)
+        CHECK_EQUAL(publish_number(writer, number), PEPPY_OK);
+    CHECK_EQUAL(peppy_row_release(writer, claim.row, claim.ticket), -EBUSY);
+    CHECK_EQUAL(peppy_row_reserve(writer, -1, PEPPY_HISTORY_NONE, &another), -EUSERS);
+    kill(child, SIGCONT);
+    join_child(child);
+    CHECK_EQUAL(peppy_row_release(writer, claim.row, claim.ticket), 0);
     close_ends(told);
     peppy_writer_free(writer);
 }
@@ -175,6 +205,8 @@ static void a_released_rows_doorbell_rings_no_more(void)
 
 RUN_CLAIMS(CLAIM(a_claim_serves_once), CLAIM(a_stale_claim_is_refused), CLAIM(a_living_owner_keeps_its_row),
            CLAIM(a_row_still_awaited_is_not_taken_back_by_itself),
-           CLAIM(a_killed_owner_gives_its_row_and_its_chunks_back), CLAIM(the_writers_death_shows_and_its_messages_stay),
+           CLAIM(a_killed_owner_gives_its_row_and_its_chunks_back),
+           CLAIM(a_stopped_reader_is_not_dead_and_learns_what_it_lost),
+           CLAIM(the_writers_death_shows_and_its_messages_stay),
            CLAIM(a_clean_release_ends_the_lease_although_a_child_holds_a_copy),
            CLAIM(a_released_rows_doorbell_rings_no_more))

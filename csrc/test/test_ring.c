@@ -468,6 +468,31 @@ static void a_message_being_written_is_not_stepped_over(void)
     peppy_writer_free(writer);
 }
 
+static void the_age_of_the_next_message_is_known_before_it_is_taken(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 1, 2, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    struct peppy_message message;
+    uint64_t since;
+    CHECK_EQUAL(peppy_waiting_since(reader, &since), PEPPY_EMPTY);
+    for (uint64_t number = 1; number <= 4; number++)
+        publish_number(writer, number);
+    CHECK_EQUAL(peppy_waiting_since(reader, &since), PEPPY_OK);
+    CHECK_EQUAL(peppy_take(reader, &message), PEPPY_OK);
+    CHECK_EQUAL(message.publish_time_ns, since);
+    UNPIN(reader, message);
+    for (uint64_t number = 5; number <= 7; number++)
+        publish_number(writer, number);
+    CHECK_EQUAL(peppy_waiting_since(reader, &since), PEPPY_OK);
+    CHECK_EQUAL(since, 0); /* the next one is lost */
+    peppy_writer_close(writer, 0);
+    for (uint64_t number = 4; number <= 7; number++)
+        CHECK_EQUAL(take_number(reader), number);
+    CHECK_EQUAL(peppy_waiting_since(reader, &since), PEPPY_CLOSED);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
 static void observers_and_writers_count_alike(void)
 {
     struct peppy_writer *writer = stream_create(64, 4, 3, 3, 1);
@@ -507,7 +532,8 @@ static void observers_and_writers_count_alike(void)
 }
 
 RUN_CLAIMS(CLAIM(messages_arrive_in_order_through_many_turns_of_the_ring),
-           CLAIM(a_lapped_reader_goes_on_with_the_oldest_held), CLAIM(a_lapped_reader_that_wants_it_jumps_to_the_newest),
+           CLAIM(a_lapped_reader_goes_on_with_the_oldest_held),
+           CLAIM(a_lapped_reader_that_wants_it_jumps_to_the_newest),
            CLAIM(history_decides_the_first_message), CLAIM(history_never_reaches_below_the_generations_first_sequence),
            CLAIM(a_view_never_changes_while_it_is_held),
            CLAIM(the_quota_of_views_is_one_less_than_the_pins_and_copies_never_meet_it),
@@ -516,5 +542,7 @@ RUN_CLAIMS(CLAIM(messages_arrive_in_order_through_many_turns_of_the_ring),
            CLAIM(a_stream_that_holds_more_than_it_promised_says_so), CLAIM(a_loan_is_published_in_place),
            CLAIM(parts_are_gathered_and_gaps_are_zero), CLAIM(a_message_too_long_for_the_buffer_stays),
            CLAIM(many_are_taken_in_order_at_aligned_places), CLAIM(the_end_is_reached_when_everything_is_taken),
-           CLAIM(nonsense_in_a_descriptor_is_stepped_over_and_counted), CLAIM(a_message_being_written_is_not_stepped_over),
+           CLAIM(nonsense_in_a_descriptor_is_stepped_over_and_counted),
+           CLAIM(a_message_being_written_is_not_stepped_over),
+           CLAIM(the_age_of_the_next_message_is_known_before_it_is_taken),
            CLAIM(observers_and_writers_count_alike))

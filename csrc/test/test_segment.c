@@ -48,7 +48,7 @@ int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
     return __real_fallocate(fd, mode, offset, length);
 }
 
-/* --- forging: copies of a real stream's files, changed and sealed anew ------------------------------------------------ */
+/* --- forging: copies of a real stream's files, changed and sealed anew -------------------------------------------- */
 
 struct forgery {
     int data_fd, ctrl_fd;
@@ -224,7 +224,7 @@ static void nobody_else_gets_a_writable_mapping_of_the_data(void)
     peppy_writer_free(writer);
 }
 
-/* --- planning ---------------------------------------------------------------------------------------------------------- */
+/* --- planning ----------------------------------------------------------------------------------------------------- */
 
 static void the_geometry_follows_the_rules(void)
 {
@@ -267,7 +267,7 @@ static void impossible_configurations_are_refused(void)
     REFUSED(-EINVAL, config.generation = 0);
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t resident(int fd)
 {
