@@ -178,6 +178,8 @@ class Parser:
             raise ProtocolViolation(f"`{kind.__name__}` has the request id {request_id}")
         if header_length and length != _REST_OF_PREFIX + header_length:
             raise ProtocolViolation(f"`{kind.__name__}` has a payload behind its header")
+        if not header_length and length <= _REST_OF_PREFIX + _MAX_HEADER:
+            raise ProtocolViolation(f"`{kind.__name__}` has no header")
         return _Prefix(kind, _LENGTH_FIELD + length, header_length, fds, request_id)
 
     def _decode(self, prefix: _Prefix) -> Frame:

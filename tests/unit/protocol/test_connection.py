@@ -5,6 +5,8 @@ import os
 import resource
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from peppy.errors import PeppyError
 from peppy.protocol import blocking, connection, wire
 from peppy.protocol.answers import Attached, Subscribed
 from peppy.protocol.blocking import BlockingConnection
@@ -25,6 +28,7 @@ from peppy.protocol.frames import (
     Attachment,
     Cancel,
     Done,
+    Frame,
     Healthy,
     Hello,
     Info,
@@ -131,6 +135,45 @@ def test_a_frame_longer_than_the_socket_buffer_arrives_whole(pair: tuple[socket.
         receiver.close()
 
     run(main)
+
+
+@pytest.mark.parametrize(("size", "header_length"), [(65_535, 65_535), (65_536, 0)])
+def test_an_array_too_long_for_the_header_is_the_payload(
+    pair: tuple[socket.socket, socket.socket], size: int, header_length: int
+) -> None:
+    frame = NodeSync("x" * (size - 13), 1.0)  # array 1, text 3, float 9
+    data = encode(frame, 1)
+    assert PREFIX.unpack_from(data)[:2] == (12 + size, header_length)
+    sender, receiver = BlockingConnection(pair[0]), BlockingConnection(pair[1])
+    sender.send(frame, 1)
+    assert receiver.receive(5).frame == frame
+    sender.close()
+    receiver.close()
+
+
+def test_a_frame_over_one_mebibyte_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(PeppyError, match="`NodeSync` of 1048566 bytes is larger than a frame") as raised:
+        encode(NodeSync("x" * ((1 << 20) - 25), 1.0), 1)
+    assert raised.value.kind == "Refused"
+    assert len(encode(NodeSync("x" * ((1 << 20) - 27), 1.0), 1)) == 4 + (1 << 20)
+
+
+def test_text_that_is_no_utf8_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(PeppyError, match=r"`/home/\\udcff` in `NodeSync` is no valid UTF-8"):
+        encode(NodeSync(os.fsdecode(b"/home/\xff"), 1.0), 1)
+
+
+@pytest.mark.parametrize(
+    ("frame", "request_id", "fds"), [(Info(), 0, 0), (Ready(), 1, 0), (Info(), 1, 1), (OPEN, 1, 0)]
+)
+def test_a_frame_is_sent_only_as_its_type_allows(frame: Frame, request_id: int, fds: int) -> None:
+    with pytest.raises(ValueError, match="does not travel"):
+        encode(frame, request_id, fds)
+
+
+def test_threads_do_not_load_asyncio() -> None:
+    program = "import sys, peppy.client, peppy.protocol.blocking; sys.exit('asyncio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_descriptors_that_wait_may_be_closed_by_the_sender(
@@ -334,7 +377,8 @@ def prefix(kind: type = Info, **fields: int) -> bytes:
         (prefix()[:-1] + b"\x80", "cannot be decoded"),
         (prefix(NodeSync), "cannot be decoded"),
         (prefix(length=14, header_length=2) + b"\x90", "cannot be decoded"),
-        (prefix(header_length=0, length=12)[:-1], "cannot be decoded"),
+        (prefix(header_length=0, length=12)[:-1], "has no header"),
+        (prefix(header_length=0), "has no header"),
     ],
 )
 def test_a_frame_against_the_rules_ends_the_connection(
