@@ -251,6 +251,11 @@ def test_a_path_through_a_file_is_unreadable(tmp_path: Path):
     assert problem.kind == "DocumentUnreadable"
 
 
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
+def test_a_path_that_no_file_can_have_is_unreadable(name: str):
+    assert unreadable(Path(name)).kind == "DocumentUnreadable"
+
+
 def test_bytes_that_are_no_text_are_unreadable(tmp_path: Path):
     (tmp_path / "peppy.json5").write_bytes(b"{ a: '\xff' }")
     problem = unreadable(tmp_path)

@@ -7,6 +7,8 @@ from peppy.manifest import document, position
 from peppy.manifest.node import parse_node
 from peppy.model.types import MAX_DEPTH, MAX_FIELDS, schema_hash
 
+from . import test_broken_dependencies, test_broken_executions, test_broken_formats, test_broken_manifests
+
 ROOT = Path(__file__).parents[3]
 MANIFEST = (ROOT / "docs/reference/manifest.md").read_text()
 MESSAGES = (ROOT / "docs/reference/messages.md").read_text()
@@ -37,6 +39,14 @@ def test_the_documented_errors_are_those_of_the_parsers():
     class_names = {"RequestData", "GoalRequestData", "FeedbackMessage", "ParameterValue"}
     class_names |= {"ResultResponse", "ResultResponseData", "ResultStatus"}
     assert raised() - class_names == documented()
+
+
+def test_every_documented_error_of_a_manifest_has_a_broken_manifest():
+    tables = (test_broken_manifests, test_broken_dependencies, test_broken_formats, test_broken_executions)
+    shown = {broken.kind for table in tables for broken in table.TABLE}
+    elsewhere = {"DocumentMissing", "DocumentUnreadable", "UnknownVariant", "VariantMismatch"}
+    elsewhere |= {"MissingParameters", "UnknownParameter", "ParameterType", "Usage"}
+    assert shown == documented() - elsewhere
 
 
 def test_the_documented_limits_are_those_of_the_parsers():
