@@ -1,5 +1,7 @@
 """The module `parameters`: one dataclass for the node and one per group (docs/reference/node_api.md, section 1)."""
 
+import keyword
+
 from peppy.codec.parameters import parameter_attribute
 from peppy.gen.payloads import alias
 from peppy.gen.text import Call, literal
@@ -33,7 +35,7 @@ def _add_groups(group: Group, path: tuple[str, ...], parts: tuple[str, ...], cla
         inner_path, inner_parts = (*path, member.name), _parts(member, parts)
         _add_groups(inner, inner_path, inner_parts, classes)
         title = f"Parameters `{'.'.join(inner_path)}`" + (", one item." if isinstance(member.type, ArrayOf) else ".")
-        classes.append(_group_class("".join(inner_parts), title, inner, inner_path, inner_parts))
+        classes.append(_group_class(_class_name(inner_parts), title, inner, inner_path, inner_parts))
 
 
 def _group_class(name: str, title: str, group: Group, path: tuple[str, ...], parts: tuple[str, ...]) -> str:
@@ -41,7 +43,7 @@ def _group_class(name: str, title: str, group: Group, path: tuple[str, ...], par
     root = "_meta.DECLARED_PARAMETERS"
     declared = f"_codec.group_at({', '.join([root, *map(literal, path)])})" if path else root
     lines.append(f"    DECLARED = {declared}")
-    nested = [(member, "".join(_parts(member, parts))) for member in group.members if _group_in(member.type)]
+    nested = [(member, _class_name(_parts(member, parts))) for member in group.members if _group_in(member.type)]
     if nested:
         groups = Call("{", [f"{literal(member.name)}: {inner}" for member, inner in nested], "}")
         lines.append(groups.text("    ", before="GROUPS: _ClassVar[_Mapping[str, type[_codec.ParameterGroup]]] = "))
@@ -54,7 +56,7 @@ def _group_class(name: str, title: str, group: Group, path: tuple[str, ...], par
 def _attribute(member: Parameter, parts: tuple[str, ...]) -> str:
     kind = member.type
     default = f" = {literal(kind.default)}" if isinstance(kind, Leaf) and kind.default is not None else ""
-    return f"{parameter_attribute(member)}: {_annotation(kind, ''.join(_parts(member, parts)))}{default}"
+    return f"{parameter_attribute(member)}: {_annotation(kind, _class_name(_parts(member, parts)))}{default}"
 
 
 def _annotation(kind: ParameterType, name: str) -> str:
@@ -70,3 +72,9 @@ def _group_in(kind: ParameterType) -> Group | None:
 
 def _parts(member: Parameter, parts: tuple[str, ...]) -> tuple[str, ...]:
     return (*parts, class_part(member.name), *(("Item",) if isinstance(member.type, ArrayOf) else ()))
+
+
+def _class_name(parts: tuple[str, ...]) -> str:
+    """The class of a group; a group called `none`, `true` or `false` cannot have its plain name."""
+    name = "".join(parts)
+    return f"{name}_" if keyword.iskeyword(name) else name
