@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peppy.errors import PeppyError
+from peppy.model import home
 from peppy.model.names import Reference
 from peppy.store.atomic import storage_errors
 
@@ -22,7 +23,7 @@ class DataRoot:
     @property
     def program(self) -> Path:
         """Link to the program that the daemon runs."""
-        return self.path / "bin/peppy"
+        return home.daemon_program(self.path)
 
     @property
     def config(self) -> Path:
@@ -42,20 +43,20 @@ class DataRoot:
 
     @property
     def run(self) -> Path:
-        return self.path / "run"
+        return home.run_directory(self.path)
 
     @property
     def socket(self) -> Path:
-        return self.path / "run/daemon.sock"
+        return home.daemon_socket(self.path)
 
     @property
     def daemon_lock(self) -> Path:
-        return self.path / "run/daemon.lock"
+        return home.daemon_lock(self.path)
 
     @property
     def daemon_record(self) -> Path:
         """`daemon.json`: pid, version and core node name of a daemon that is ready."""
-        return self.path / "run/daemon.json"
+        return home.daemon_record(self.path)
 
     @property
     def run_instances(self) -> Path:
@@ -164,7 +165,7 @@ class DataRoot:
 
     @property
     def daemon_log(self) -> Path:
-        return self.path / "logs/daemon.log"
+        return home.daemon_log(self.path)
 
     @property
     def stack_log(self) -> Path:
@@ -233,6 +234,4 @@ class DataRoot:
 
 def data_root(environment: Mapping[str, str]) -> DataRoot:
     """The data root that `PEPPY_HOME` names, `~/.peppy` when it is unset or empty; always absolute."""
-    named = environment.get("PEPPY_HOME")
-    path = Path(named) if named else Path(environment.get("HOME") or Path.home()) / ".peppy"
-    return DataRoot(path.absolute())
+    return DataRoot(home.data_root(environment))
