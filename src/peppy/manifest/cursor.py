@@ -151,7 +151,7 @@ class Cursor:
         text = self.string()
         if text is None or is_name(text):
             return text
-        self.report("BadName", f"{quoted(text)} is not a name", f"use {NAME_RULE}")
+        self.report("BadName", f"{quoted(text)} is not a name: {NAME_RULE}", "rename it")
         return None
 
     def tag(self) -> str | None:
@@ -159,7 +159,7 @@ class Cursor:
         text = self.string()
         if text is None or is_tag(text):
             return text
-        self.report("BadTag", f"{quoted(text)} is not a tag", f"use {TAG_RULE}")
+        self.report("BadTag", f"{quoted(text)} is not a tag: {TAG_RULE}", 'write a tag such as "v1" or "0.2.0"')
         return None
 
     def sha256(self) -> str | None:
@@ -167,7 +167,7 @@ class Cursor:
         text = self.string()
         if text is None or is_sha256(text):
             return text and text.lower()
-        self.report("BadSha256", f"{quoted(text)} is not a SHA-256 digest", "write its 64 hexadecimal digits")
+        self.report("BadSha256", f"{quoted(text)} is not a SHA-256 digest: 64 hexadecimal digits", "write all of them")
         return None
 
     def one_of(self, kind: str, noun: str, choices: Iterable[str]) -> str | None:

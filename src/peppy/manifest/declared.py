@@ -36,7 +36,7 @@ def _group(cursor: Cursor, parts: tuple[str, ...], classes: dict[str, Cursor]) -
         if name.startswith("$"):
             _wrong_key(member, "a group")
         elif not is_name(name):
-            member.report("BadName", f"{quoted(name)} is not a name", f"use {NAME_RULE}", at_key=True)
+            member.report("BadName", f"{quoted(name)} is not a name: {NAME_RULE}", "rename it", at_key=True)
         else:
             _claim(identifiers, identifier(name), member, "Python name")
             kind = _type(member, (*parts, class_part(name)), classes)

@@ -2,7 +2,7 @@
 
 from peppy.manifest.cursor import Cursor
 from peppy.manifest.document import dotted
-from peppy.model.names import class_part, identifier, is_name
+from peppy.model.names import NAME_RULE, class_part, identifier, is_name
 from peppy.model.text import nearest, quoted
 from peppy.model.types import (
     ALIASES,
@@ -22,7 +22,6 @@ from peppy.model.types import (
 WORDS = (*(token.value for token in Token), *ALIASES)
 """Every spelling of a leaf type."""
 
-FIELD_RULE = "letters, digits, `_` and `-`, at least one letter or digit"
 _FORMS = {
     "format": (),
     "long": ("$type", "$optional"),
@@ -209,7 +208,7 @@ def _wrong_key(cursor: Cursor, form: str) -> None:
 
 def _is_field_name(name: str, cursor: Cursor, identifiers: dict[str, Cursor]) -> bool:
     if not is_name(name):
-        cursor.report("MessageFormat", f"{quoted(name)} is not a field name", f"use {FIELD_RULE}", at_key=True)
+        cursor.report("MessageFormat", f"{quoted(name)} is not a field name: {NAME_RULE}", "rename it", at_key=True)
         return False
     python = identifier(name)
     if python in RESERVED_FIELDS:
