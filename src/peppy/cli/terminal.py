@@ -1,8 +1,6 @@
 """What a terminal can show: its width, colours, the columns of a text, and text that cannot harm it."""
 
 import os
-import shutil
-import unicodedata
 from typing import TextIO
 
 from peppy.model.text import escaped
@@ -17,7 +15,11 @@ def is_terminal(stream: TextIO) -> bool:
 
 def columns(stream: TextIO) -> int | None:
     """The width of the terminal behind `stream`, or None when it is none."""
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def coloured(text: str, colour: str, stream: TextIO) -> str:
@@ -35,6 +37,8 @@ def display_width(text: str) -> int:
 
 
 def _glyph_width(glyph: str) -> int:
+    import unicodedata
+
     if unicodedata.category(glyph) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(glyph) in ("W", "F") else 1

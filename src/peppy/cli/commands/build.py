@@ -2,6 +2,7 @@
 
 import click
 
+from peppy.cli import completing
 from peppy.cli.command import verb
 from peppy.cli.options import timeout_option
 from peppy.cli.report import Report
@@ -10,7 +11,7 @@ from peppy.cli.words import reference
 
 
 @verb("node build")
-@click.argument("node", metavar="<name:tag>")
+@click.argument("node", metavar="<name:tag>", shell_complete=completing.nodes)
 @click.option("-f", "--force", is_flag=True, help="Build again, and end a build that is running.")
 @timeout_option(3600)
 def command(report: Report, node: str, force: bool, timeout: float) -> object:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from peppy.cli import completing
 from peppy.cli.command import verb
 from peppy.cli.report import Report
 from peppy.cli.session import PLAIN_SECS, daemon
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @verb("node logs")
-@click.argument("target", metavar="<instance_id | name:tag>")
+@click.argument("target", metavar="<instance_id | name:tag>", shell_complete=completing.nodes_and_instances)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the log ends or Ctrl-C.")
 @click.option("-n", "--lines", "count", metavar="<n>", type=int, help="Only the last n lines.")
 @click.option("--add", "of_add", is_flag=True, help="The newest log of adding the node.")

@@ -2,6 +2,7 @@
 
 import click
 
+from peppy.cli import completing
 from peppy.cli.command import verb
 from peppy.cli.report import Report
 from peppy.cli.session import INFO_SECS, daemon
@@ -9,7 +10,7 @@ from peppy.cli.words import reference
 
 
 @verb("node info")
-@click.argument("node", metavar="<name:tag>")
+@click.argument("node", metavar="<name:tag>", shell_complete=completing.nodes)
 @click.option("--stats", is_flag=True, help="Add the counters of its streams.")
 def command(report: Report, node: str, stats: bool) -> object:
     """Tell everything about a node of the stack: stage, instances, logs, interfaces and parameters."""

@@ -2,6 +2,7 @@
 
 import click
 
+from peppy.cli import completing
 from peppy.cli.command import verb
 from peppy.cli.confirm import stopping_allowed
 from peppy.cli.report import Report
@@ -10,7 +11,7 @@ from peppy.cli.words import reference
 
 
 @verb("node remove")
-@click.argument("node", metavar="<name:tag>")
+@click.argument("node", metavar="<name:tag>", shell_complete=completing.nodes)
 @click.option("--stop-instances", is_flag=True, help="Stop its live instances without asking.")
 @click.option("-f", "--force", is_flag=True, help="Remove it although other nodes depend on it.")
 def command(report: Report, node: str, stop_instances: bool, force: bool) -> object:

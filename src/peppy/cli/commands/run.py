@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from peppy.cli import completing
 from peppy.cli.command import verb
 from peppy.cli.options import instance_options, timeout_option
 from peppy.cli.report import Report
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @verb("node run")
-@click.argument("words", metavar="<name:tag | dir> [key=value]...", nargs=-1)
+@click.argument("words", metavar="<name:tag | dir> [key=value]...", nargs=-1, shell_complete=completing.nodes)
 @click.option("--node-name", metavar="<name>", help="Name of the node, instead of the first word.")
 @click.option("--tag", metavar="<tag>", help="Tag of the node, with --node-name.")
 @instance_options

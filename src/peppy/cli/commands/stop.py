@@ -2,6 +2,7 @@
 
 import click
 
+from peppy.cli import completing
 from peppy.cli.command import verb
 from peppy.cli.report import Report
 from peppy.cli.session import daemon, stop_limit
@@ -9,7 +10,9 @@ from peppy.cli.words import instance_name
 
 
 @verb("node stop")
-@click.argument("instance_ids", metavar="<instance_id>...", nargs=-1, required=True)
+@click.argument(
+    "instance_ids", metavar="<instance_id>...", nargs=-1, required=True, shell_complete=completing.instances
+)
 def command(report: Report, instance_ids: tuple[str, ...]) -> object:
     """Stop instances together; the node stays in the stack."""
     from peppy.protocol.frames import NodeStop
