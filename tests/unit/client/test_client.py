@@ -14,7 +14,7 @@ import pytest
 from peppy.client import Client, client
 from peppy.errors import DaemonUnavailable, PeppyError
 from peppy.model.home import daemon_socket
-from peppy.protocol import PROTOCOL_VERSION
+from peppy.protocol import PROTOCOL_VERSION, blocking
 from peppy.protocol.answers import Answer, Reset, Stopped
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.frame import ConnectionClosed
@@ -79,6 +79,10 @@ def welcome(connection: BlockingConnection) -> Hello:
     assert isinstance(hello, Hello)
     connection.send(WELCOME)
     return hello
+
+
+def say_nothing(_: BlockingConnection) -> None:
+    """Leave the hello unanswered."""
 
 
 def done(answer: Answer) -> Done:
@@ -220,7 +224,38 @@ def test_a_path_too_long_for_a_socket_is_named(tmp_path: Path) -> None:
 def test_a_daemon_that_does_not_answer_the_hello_is_unavailable(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "HELLO_SECS", 0.05)
     with pytest.raises(DaemonUnavailable, match=r"no answer within 0\.05 s"):
-        open_client(serve(lambda _: None))
+        open_client(serve(say_nothing))
+
+
+def test_a_socket_of_another_user_is_not_spoken_to(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = serve(say_nothing)
+    owner = os.geteuid()
+    monkeypatch.setattr(blocking.os, "geteuid", lambda: owner + 1)
+    with pytest.raises(DaemonUnavailable, match=f"belongs to the user with uid {owner}"):
+        open_client(home)
+
+
+def test_a_daemon_that_accepts_nobody_is_unavailable_and_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocking, "CONNECT_SECS", 0.05)
+    path = daemon_socket(tmp_path)
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(path))
+        listener.listen(0)
+        first.connect(str(path))
+        with pytest.raises(DaemonUnavailable, match="does not answer"):
+            Client.connect(tmp_path, autostart=True, on_notice=print)
+
+
+def test_a_stale_socket_is_no_daemon(tmp_path: Path) -> None:
+    path = daemon_socket(tmp_path)
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    with pytest.raises(DaemonUnavailable, match="is not running"):
+        open_client(tmp_path)
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------------------------------------
@@ -273,3 +308,16 @@ def test_a_clean_up_that_does_not_end_is_left(serve: Serve, monkeypatch: pytest.
 
     with open_client(serve(script)) as opened, pytest.raises(KeyboardInterrupt):
         opened.call(STOP, timeout=None)
+
+
+def test_a_call_outside_the_main_thread_leaves_signals_alone(serve: Serve) -> None:
+    def script(connection: BlockingConnection) -> None:
+        welcome(connection)
+        connection.send(done(Stopped(())), connection.receive(10).request_id)
+
+    answers = SimpleQueue[object]()
+    with open_client(serve(script)) as opened:
+        thread = threading.Thread(target=lambda: answers.put(opened.call(STOP, timeout=10)))
+        thread.start()
+        thread.join(30)
+    assert answers.get(timeout=10) == Stopped(())
