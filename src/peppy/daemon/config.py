@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from peppy.errors import PeppyError
 from peppy.manifest.cursor import Cursor
 from peppy.manifest.document import Document
 from peppy.manifest.files import read_bytes
@@ -172,9 +171,3 @@ def runtime_groups(configuration: Configuration) -> dict[str, object]:
             "result_retention_secs": seconds("actions.result_retention_secs"),
         },
     }
-
-
-def unreadable(path: Path, error: OSError) -> PeppyError:
-    """The error about a file or directory of the data root that cannot be used; the text names it."""
-    reason = error.strerror or str(error)
-    return PeppyError(f"cannot use `{path}`: {reason}", kind="Refused", hint="make the data root writable for you")

@@ -1,25 +1,29 @@
 """Which operations may work on a node at the same time (docs/reference/daemon.md, Concurrency gate)."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 
+BUILD = "build"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hold:
     """One operation that works on a node, or on the whole stack. `limit_secs` is its total limit, if it has one.
 
-    `cancel` asks the operation to end; the hold is released when it has.
+    `cancel` asks the operation to end; `released` is set when it no longer holds what it held alone.
     """
 
     operation: str
     limit_secs: float | None = None
     cancel: Callable[[], object] = field(default=lambda: None)
     since: float = field(default_factory=time.monotonic)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def describe(self, reference: Reference) -> str:
         """`` `wheels:0.2.0` is busy: build has been running for 12 s, 588 s to its limit ``."""
@@ -47,8 +51,14 @@ class Gate:
         if (held := self.holder(reference)) is not None:
             raise _busy(reference, held, operation)
 
+    async def build_ended(self, reference: Reference) -> None:
+        """Waits for the end of a build that holds the node now."""
+        held = self._alone.get(reference)
+        if held is not None and held.operation == BUILD:
+            await held.released.wait()
+
     @contextmanager
-    def alone(self, reference: Reference, hold: Hold) -> Iterator[None]:
+    def alone(self, reference: Reference, hold: Hold) -> Generator[None]:
         """The node for this operation only, or `Busy`."""
         self.check(reference, hold.operation)
         self._alone[reference] = hold
@@ -56,9 +66,10 @@ class Gate:
             yield
         finally:
             del self._alone[reference]
+            hold.released.set()
 
     @contextmanager
-    def shared(self, reference: Reference, hold: Hold) -> Iterator[None]:
+    def shared(self, reference: Reference, hold: Hold) -> Generator[None]:
         """The node together with others that share it, or `Busy`."""
         held = self._whole or self._alone.get(reference)
         if held is not None:
@@ -73,7 +84,7 @@ class Gate:
                 del self._shared[reference]
 
     @contextmanager
-    def whole(self, hold: Hold) -> Iterator[None]:
+    def whole(self, hold: Hold) -> Generator[None]:
         """The whole stack, or `Busy` while any node is held."""
         for reference in [*self._alone, *self._shared]:
             self.check(reference, hold.operation)
@@ -87,5 +98,5 @@ class Gate:
 
 
 def _busy(reference: Reference, held: Hold, operation: str) -> PeppyError:
-    hint = "end that build with `--force`" if held.operation == operation == "build" else None
+    hint = "end that build with `--force`" if held.operation == operation == BUILD else None
     return PeppyError(held.describe(reference), kind="Busy", hint=hint)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -38,7 +38,7 @@ class Operation:
         self._session.send(Output(stream, text), request_id=self._request_id)
 
     @asynccontextmanager
-    async def limits(self, name: str, total_secs: float, idle_secs: float) -> AsyncIterator[None]:
+    async def limits(self, name: str, total_secs: float, idle_secs: float) -> AsyncGenerator[None]:
         """Cancels the block after `total_secs`, or after `idle_secs` without output (docs/reference/cli.md, 1).
 
         Raises PeppyError (`Timeout`) that names the flag or setting which raises the limit.

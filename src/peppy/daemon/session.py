@@ -6,38 +6,31 @@ import itertools
 
 import msgspec
 
-from peppy.errors import PeppyError, Problem
+from peppy.errors import PeppyError
 from peppy.model.names import Reference
-from peppy.protocol import frames
 from peppy.protocol.answers import Answer
 from peppy.protocol.connection import Connection
+from peppy.protocol.failures import error_of
 from peppy.protocol.frame import ConnectionClosed, ProtocolViolation
-from peppy.protocol.frames import Done, Failed, Frame, Hello
+from peppy.protocol.frames import Done, Failed, Frame
 
 REQUEST_SECS = 10.0
 """How long a node has to answer a request of the daemon."""
 
 
 class Session:
-    """A peer that has been welcomed. `instance_id` is empty and `reference` None for the command line."""
+    """A peer that has been welcomed."""
 
-    def __init__(self, connection: Connection, hello: Hello, reference: Reference | None = None) -> None:
-        self.role = hello.role
-        self.instance_id = hello.instance_id or ""
+    def __init__(self, connection: Connection) -> None:
         self.pid = connection.peer.pid
+        self.name = f"process {self.pid}"
+        """How messages call the peer."""
         self.operations: dict[int, asyncio.Task[None]] = {}
         """Running requests of this peer by their ids."""
-        self._reference = reference
         self._connection = connection
         self._ids = itertools.count(1)
         self._requests: dict[int, tuple[type[msgspec.Struct], asyncio.Future[Answer]]] = {}
         self._closed = False
-
-    @property
-    def reference(self) -> Reference:
-        """The node of a session of role `node`."""
-        assert self._reference is not None
-        return self._reference
 
     @property
     def closed(self) -> bool:
@@ -48,6 +41,10 @@ class Session:
         """Queues a frame; a peer that has gone gets nothing, which its own end will tell."""
         with contextlib.suppress(ConnectionClosed):
             self._connection.send(frame, request_id, fds)
+
+    def answer(self, result: Answer, request_id: int) -> None:
+        """Answers a request of the peer."""
+        self.send(Done(msgspec.Raw(msgspec.msgpack.encode(result))), request_id=request_id)
 
     async def request(self, frame: Frame, fds: tuple[int, ...] = (), timeout: float = REQUEST_SECS) -> Answer:
         """Asks the peer and gives its answer.
@@ -64,7 +61,7 @@ class Session:
                 return await answer
         except TimeoutError:
             raise PeppyError(
-                f"`{self.instance_id}` did not answer `{type(frame).__name__}` in {timeout:g} s", kind="Timeout"
+                f"{self.name} did not answer `{type(frame).__name__}` in {timeout:g} s", kind="Timeout"
             ) from None
         finally:
             del self._requests[request_id]
@@ -88,21 +85,15 @@ class Session:
         self._connection.close()
         for _, answer in list(self._requests.values()):
             if not answer.done():
-                answer.set_exception(ConnectionClosed(f"`{self.instance_id}` has closed its connection"))
+                answer.set_exception(ConnectionClosed(f"{self.name} has closed its connection"))
 
 
-def error_of(failed: Failed) -> PeppyError:
-    """The error that a peer answered."""
-    details = [Problem(**msgspec.structs.asdict(problem)) for problem in failed.details]
-    return PeppyError(failed.message, kind=failed.kind, hint=failed.hint, details=details)
+class NodeSession(Session):
+    """The process of an instance. `state` is what it did before this connection; None at its first one."""
 
-
-def failed(error: PeppyError) -> Failed:
-    """An error as an answer."""
-    details = tuple(
-        frames.Problem(
-            problem.kind, problem.message, problem.file, problem.line, problem.column, problem.path, problem.hint
-        )
-        for problem in error.details
-    )
-    return Failed(error.kind, error.message, error.hint, details)
+    def __init__(self, connection: Connection, reference: Reference, instance_id: str, state: str | None) -> None:
+        super().__init__(connection)
+        self.reference = reference
+        self.instance_id = instance_id
+        self.state = state
+        self.name = f"`{instance_id}`"

@@ -1,0 +1,190 @@
+"""`peppy node add` of a local directory, manifest or archive (docs/reference/daemon.md, Add)."""
+
+import contextlib
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from peppy.daemon import library
+from peppy.daemon.core import Core
+from peppy.daemon.files import link_snapshot, remove_artifact
+from peppy.daemon.gate import Hold
+from peppy.daemon.handlers.remove import live_instances
+from peppy.daemon.logs import OperationLog
+from peppy.daemon.operation import Operation, in_thread
+from peppy.daemon.refusals import refuse_container, refuse_unsupported
+from peppy.daemon.registry import Node
+from peppy.daemon.sources import Source, open_source
+from peppy.errors import InvalidInput, PeppyError
+from peppy.gen.package import Tree
+from peppy.graph.assemble import check_add, dependents, interfaces_unchanged
+from peppy.manifest.files import MANIFEST_FILE
+from peppy.manifest.node import read_node
+from peppy.manifest.variants import EffectiveManifest, select_variant
+from peppy.model.lifecycle import Stage
+from peppy.process.logs import log_name
+from peppy.protocol.answers import Added
+from peppy.protocol.frames import NodeAdd
+from peppy.store.atomic import storage_errors, write_file
+from peppy.store.staging import Contents, check_space, copy_contents, install_snapshot, new_snapshot, survey
+from peppy.store.wheel import packed_wheel
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A node that may be added: what it is, where it comes from, and its generated library (None: it has none)."""
+
+    effective: EffectiveManifest
+    source: Source
+    contents: Contents
+    tree: Tree | None
+
+
+async def handle(core: Core, request: NodeAdd, operation: Operation) -> Added:
+    """Takes the snapshot; nothing of the stack changes before every check has passed."""
+    with _log(core) as log:
+        log.line(f"Adding node from {request.source}")
+        try:
+            async with operation.limits("add", request.timeout_secs, core.idle_secs):
+                return await _add(core, request, operation, log)
+        except PeppyError as error:
+            log.line(f"{error.kind}: {error}", "error")
+            raise
+
+
+@contextmanager
+def _log(core: Core) -> Generator[OperationLog]:
+    """The log of an add, under a random name until name and tag are known."""
+    path = core.root.add_logs / log_name(secrets.token_hex(4))
+    with storage_errors("write", path), OperationLog(path) as log:
+        yield log
+
+
+async def _add(core: Core, request: NodeAdd, operation: Operation, log: OperationLog) -> Added:
+    with open_source(core.root, request.source) as source:
+        effective = await in_thread(_read, source, request.variant)
+        reference = effective.manifest.reference
+        log.rename(core.root.add_logs / log_name(reference.path_key))
+        with core.gate.alone(reference, Hold("add", request.timeout_secs, operation.cancel)):
+            refuse_container(effective.manifest)
+            refuse_unsupported(effective.manifest)
+            _check_stack(core, effective)
+            _check_replaced(core, effective, request)
+            candidate = await in_thread(_examine, core, effective, source)
+            await _install(core, candidate, log)
+    _note(candidate, log)
+    return Added(
+        node=str(reference),
+        variant=effective.variant,
+        log=str(log.path),
+        added=(str(reference),),
+        warnings=_warnings(candidate),
+    )
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def _read(source: Source, variant: str | None) -> EffectiveManifest:
+    return select_variant(read_node(source.directory), source.directory, variant)
+
+
+def _check_stack(core: Core, effective: EffectiveManifest) -> None:
+    if core.registry.is_core(effective.manifest.reference):
+        raise PeppyError(f"`{effective.manifest.reference}` has the name of the core node", kind="Refused")
+    problems = check_add(effective.manifest, core.registry.manifests())
+    if problems:
+        raise InvalidInput(problems)
+
+
+def _check_replaced(core: Core, effective: EffectiveManifest, request: NodeAdd) -> None:
+    """An add in the place of a node: its dependents and its live instances may forbid it."""
+    reference = effective.manifest.reference
+    former = core.registry.nodes.get(reference)
+    if former is None:
+        return
+    others = ", ".join(f"`{other}`" for other in dependents(reference, core.registry.manifests()))
+    if others and not request.force:
+        raise PeppyError(f"`{reference}` is needed by {others}", kind="Refused", hint="use `--force`")
+    if others and not interfaces_unchanged(former.manifest, effective.manifest):
+        raise PeppyError(
+            f"`{reference}` is needed by {others}, and its `interfaces` have changed",
+            kind="Refused",
+            hint="give the changed node another tag, or remove those first",
+        )
+    live = core.registry.live_instances(reference)
+    if live and not request.force and not request.stop_instances:
+        raise live_instances(former, [instance.instance_id for instance in live], "--force")
+
+
+def _examine(core: Core, effective: EffectiveManifest, source: Source) -> Candidate:
+    """Reads the source: its library must fit the manifest, its files must fit the disk."""
+    tree = None
+    if library.has_library(effective.manifest):
+        wheel = packed_wheel(core.root)
+        tree = library.generated(effective.manifest, core.registry.manifests(), sha256=effective.sha256, wheel=wheel)
+        if source.local:
+            library.check_library(effective.directory, tree, effective.sha256)
+    contents = survey(effective.directory, outside=core.root.path)
+    check_space(contents.size, core.root.snapshots)
+    return Candidate(effective, source, contents, tree)
+
+
+# --- effects ---------------------------------------------------------------------------------------------------------
+
+
+async def _install(core: Core, candidate: Candidate, log: OperationLog) -> None:
+    reference = candidate.effective.manifest.reference
+    with new_snapshot(core.root.snapshots, reference.path_key) as snapshot:
+        await in_thread(_copy, candidate, snapshot)
+        live = core.registry.live_instances(reference)
+        await core.supervisor.stop(live, f"`peppy node add` of `{reference}`")
+        await in_thread(install_snapshot, snapshot, core.root.snapshot(reference))
+    former = core.registry.nodes.get(reference)
+    await core.drop_records(core.registry.instances_of(reference))
+    core.registry.put_node(
+        Node(
+            reference=reference,
+            manifest=candidate.effective.manifest,
+            variant=candidate.effective.variant,
+            stage=Stage.ADDED,
+            source=candidate.source.name,
+            config_sha256=candidate.effective.sha256,
+            add_log=str(log.path),
+        )
+    )
+    await core.save()
+    await in_thread(remove_artifact, core.root, reference)
+    await in_thread(link_snapshot, core.root, reference)
+    if former is not None and former.artifact is not None:
+        await core.drop_extracted(former.artifact)
+
+
+def _copy(candidate: Candidate, snapshot: Path) -> None:
+    effective = candidate.effective
+    copy_contents(effective.directory, candidate.contents, snapshot)
+    manifest = snapshot / MANIFEST_FILE
+    if manifest.read_bytes() != effective.raw:
+        write_file(manifest, effective.raw, mode=0o644)
+    if candidate.tree is not None:
+        library.write(candidate.tree, snapshot)
+
+
+def _warnings(candidate: Candidate) -> tuple[str, ...]:
+    warnings: list[str] = []
+    if candidate.contents.skipped:
+        warnings.append(f"{candidate.contents.skipped} symbolic links and special files were not copied")
+    return tuple(warnings)
+
+
+def _note(candidate: Candidate, log: OperationLog) -> None:
+    contents = candidate.contents
+    with contextlib.suppress(OSError):  # the node is in the stack: a disk that is full now does not undo that
+        log.line(f"Copied {len(contents.files)} files, {contents.size} bytes")
+        if contents.left_out:
+            log.line(f"Left out: {', '.join(contents.left_out)}")
+        for warning in _warnings(candidate):
+            log.line(warning, "warning")
+        log.line(f"Added node {candidate.effective.manifest.reference} to the node stack")

@@ -1,0 +1,46 @@
+"""Which handler serves which request."""
+
+from functools import partial
+
+from peppy.daemon.core import Core
+from peppy.daemon.dispatch import Handler
+from peppy.daemon.handlers import (
+    add,
+    build,
+    info,
+    logs,
+    node_info,
+    prune,
+    remove,
+    run,
+    service_stop,
+    stack_list,
+    stack_reset,
+    stop,
+    sync,
+    topic_list,
+)
+from peppy.protocol import frames
+from peppy.protocol.frames import Frame
+
+
+def handlers(core: Core) -> dict[type[Frame], Handler]:
+    """All requests of the command line."""
+    table: dict[type[Frame], Handler] = {
+        frames.Info: partial(info.handle, core),
+        frames.StackList: partial(stack_list.handle, core),
+        frames.StackReset: partial(stack_reset.handle, core),
+        frames.TopicList: partial(topic_list.handle, core),
+        frames.NodeSync: partial(sync.handle, core),
+        frames.NodeAdd: partial(add.handle, core),
+        frames.NodeBuild: partial(build.handle, core),
+        frames.NodeRun: partial(run.handle, core),
+        frames.NodeStop: partial(stop.handle, core),
+        frames.NodeRemove: partial(remove.handle, core),
+        frames.NodeInfo: partial(node_info.handle, core),
+        frames.NodePrune: partial(prune.handle, core),
+        frames.NodeLogs: partial(logs.handle, core),
+        frames.ServiceStop: partial(service_stop.handle, core),
+    }
+    assert set(table) == frames.FROM_CLI - {frames.Hello, frames.Cancel}
+    return table

@@ -1,0 +1,48 @@
+"""The daemon's program: arguments, the lock of the data root, and its exit status."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+from peppy.errors import PeppyError
+from peppy.model.home import data_root
+from peppy.model.names import NAME_RULE, is_name
+
+FAILED = 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serves until it is told to stop; 0, or 1 after one error on stderr that says why it cannot serve."""
+    options = _parse(arguments)
+    home = data_root(os.environ)
+    from peppy.daemon.life import serve
+
+    try:
+        asyncio.run(serve(home, options.core_node_name))
+    except PeppyError as error:
+        print(f"[ERROR] {error.kind}: {error}", file=sys.stderr, flush=True)
+        return FAILED
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="peppy service serve", description="Serve a data root in the foreground.")
+    parser.add_argument("--core-node-name", type=_name, help="name of the core node")
+    parser.add_argument("--clock-source", type=_clock, default="wall", help="`wall`")
+    return parser.parse_args(arguments)
+
+
+def _name(text: str) -> str:
+    if is_name(text):
+        return text
+    raise argparse.ArgumentTypeError(f"`{text}` is not a name: {NAME_RULE}")
+
+
+def _clock(text: str) -> str:
+    if text == "wall":
+        return text
+    if text == "sim":
+        raise argparse.ArgumentTypeError("`sim` is not supported yet")
+    raise argparse.ArgumentTypeError(f"`{text}` is no clock source: `wall`")

@@ -1,0 +1,54 @@
+"""Node processes at the socket: who belongs to which instance, and where their frames go."""
+
+from peppy.daemon.registry import Registry
+from peppy.daemon.session import NodeSession
+from peppy.daemon.supervise import Supervisor
+from peppy.daemon.topics import TopicBroker
+from peppy.errors import PeppyError
+from peppy.model.names import Reference
+from peppy.process.records import descends_from
+from peppy.protocol.answers import Answer
+from peppy.protocol.frame import ConnectionClosed
+from peppy.protocol.frames import Frame
+
+
+class NodeConnections:
+    """Connects sessions of role `node` with supervision and topics."""
+
+    def __init__(self, registry: Registry, supervisor: Supervisor, broker: TopicBroker) -> None:
+        self._registry = registry
+        self._supervisor = supervisor
+        self._broker = broker
+
+    def welcomes(self, instance_id: str, reference: Reference, pid: int) -> None:
+        """Raises PeppyError unless process `pid` descends from the shim of this live instance."""
+        instance = self._registry.instances.get(instance_id)
+        if instance is None or not instance.live:
+            raise PeppyError(f"`{instance_id}` is no live instance of this daemon", kind="UnknownInstanceId")
+        if instance.reference != reference:
+            raise PeppyError(
+                f"`{instance_id}` is an instance of `{instance.reference}`, not of `{reference}`", kind="Refused"
+            )
+        shim_pid = self._supervisor.shim_pid(instance_id)
+        if shim_pid is None or not descends_from(pid, shim_pid):
+            raise PeppyError(f"process {pid} does not belong to instance `{instance_id}`", kind="Refused")
+
+    def connected(self, session: NodeSession) -> None:
+        """Raises ConnectionClosed when the process has ended meanwhile."""
+        try:
+            self._broker.connected(session)
+        except ProcessLookupError:
+            raise ConnectionClosed(f"process {session.pid} has ended") from None
+        self._supervisor.connected(session)
+
+    def disconnected(self, session: NodeSession) -> None:
+        """The connection has ended, not always the process: its streams stay while it lives."""
+        self._supervisor.disconnected(session)
+
+    def heard(self, session: NodeSession, frame: Frame) -> None:
+        """A node tells about its own life."""
+        self._supervisor.heard(session, frame)
+
+    def topic(self, session: NodeSession, frame: Frame, fds: tuple[int, ...]) -> Answer | None:
+        """A node tells about its streams and subscriptions."""
+        return self._broker.handle(session, frame, fds)

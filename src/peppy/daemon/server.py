@@ -1,0 +1,243 @@
+"""The daemon's socket: who may speak, and where each frame goes (docs/design/protocol.md)."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Protocol
+
+from peppy.daemon.dispatch import Dispatcher
+from peppy.daemon.session import NodeSession, Session
+from peppy.errors import PeppyError
+from peppy.model.names import Reference
+from peppy.protocol import PROTOCOL_VERSION
+from peppy.protocol.answers import Answer
+from peppy.protocol.connection import Connection
+from peppy.protocol.failures import failed
+from peppy.protocol.frame import ConnectionClosed, ProtocolViolation, Received
+from peppy.protocol.frames import (
+    FROM_CLI,
+    FROM_NODE,
+    AttachmentStale,
+    Cancel,
+    Done,
+    Failed,
+    Frame,
+    Hello,
+    Refuse,
+    StreamClose,
+    StreamOpen,
+    Subscribe,
+    Unsubscribe,
+    Welcome,
+)
+
+HELLO_SECS = 5.0
+BACKLOG = 512
+FAIRNESS = 64
+"""After so many frames of one peer the others get their turn."""
+ACCEPT_PAUSE_SECS = 0.1
+"""How long nobody is accepted after the process ran out of descriptors."""
+
+TOPIC_FRAMES = (StreamOpen, StreamClose, Subscribe, Unsubscribe, AttachmentStale)
+
+logger = logging.getLogger(__name__)
+
+
+class Nodes(Protocol):
+    """What the server needs to know about node processes."""
+
+    def welcomes(self, instance_id: str, reference: Reference, pid: int) -> None:
+        """Raises PeppyError unless process `pid` belongs to this instance."""
+        ...
+
+    def connected(self, session: NodeSession) -> None: ...
+
+    def disconnected(self, session: NodeSession) -> None: ...
+
+    def heard(self, session: NodeSession, frame: Frame) -> None: ...
+
+    def topic(self, session: NodeSession, frame: Frame, fds: tuple[int, ...]) -> Answer | None: ...
+
+
+class Server:
+    """Accepts peers on the socket and serves each in a task of its own."""
+
+    def __init__(self, welcome: Welcome, layout_hash: int, dispatcher: Dispatcher, nodes: Nodes) -> None:
+        """`welcome` is what every accepted peer gets."""
+        self._welcome = welcome
+        self._layout_hash = layout_hash
+        self._dispatcher = dispatcher
+        self._nodes = nodes
+        self._listener: socket.socket | None = None
+        self._path: Path | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- the socket --------------------------------------------------------------------------------------------------
+
+    def listen(self, path: Path) -> None:
+        """Opens the socket for this user only; a stale one of an earlier daemon is removed. Raises PeppyError."""
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            raise PeppyError(f"cannot listen on `{path}`: {error.strerror}", kind="Refused") from error
+        finally:
+            os.umask(mask)
+        listener.setblocking(False)
+        self._listener, self._path = listener, path
+        self._spawn(self._accept(listener))
+
+    def close_door(self) -> None:
+        """Lets nobody in any more; those who are in stay."""
+        if self._listener is not None and self._path is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._path.unlink(missing_ok=True)
+            self._listener = None
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        self.close_door()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while self._listener is listener:
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                if self._listener is not listener:
+                    return
+                logger.warning("cannot accept a connection: %s", error.strerror)
+                await asyncio.sleep(ACCEPT_PAUSE_SECS)
+                continue
+            self._spawn(self._serve(accepted))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- one connection ----------------------------------------------------------------------------------------------
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        connection = Connection(accepted, frozenset({Hello}))
+        session: Session | None = None
+        try:
+            session = await self._admit(connection)
+            if session is not None:
+                await self._route(connection, session)
+        except ProtocolViolation as error:
+            logger.warning("connection of process %d closed: %s", connection.peer.pid, error.message)
+        except ConnectionClosed:
+            pass
+        except Exception:
+            logger.exception("connection of process %d failed", connection.peer.pid)
+        finally:
+            if session is not None:
+                session.close()
+                if isinstance(session, NodeSession):
+                    self._nodes.disconnected(session)
+            connection.close()
+
+    async def _admit(self, connection: Connection) -> Session | None:
+        if connection.peer.uid != os.getuid():
+            logger.warning("process %d of user %d was turned away", connection.peer.pid, connection.peer.uid)
+            return None
+        try:
+            async with asyncio.timeout(HELLO_SECS):
+                hello = (await connection.receive()).frame
+        except TimeoutError:
+            raise ProtocolViolation(f"no hello within {HELLO_SECS:g} s") from None
+        assert isinstance(hello, Hello)
+        try:
+            session = self._session(connection, hello)
+        except PeppyError as error:
+            logger.warning("hello of process %d refused: %s", connection.peer.pid, error.message)
+            connection.send(Refuse(error.kind, error.message, error.hint))
+            return None
+        connection.restrict(FROM_NODE if isinstance(session, NodeSession) else FROM_CLI)
+        session.send(self._welcome)
+        if isinstance(session, NodeSession):
+            self._nodes.connected(session)
+        return session
+
+    def _session(self, connection: Connection, hello: Hello) -> Session:
+        if hello.protocol_version != PROTOCOL_VERSION:
+            raise PeppyError(
+                f"this process speaks protocol `{hello.protocol_version}` (peppy {hello.library_version}), "
+                f"the daemon speaks `{PROTOCOL_VERSION}` (peppy {self._welcome.daemon_version})",
+                kind="VersionMismatch",
+                hint="run `peppy service stop`",
+            )
+        if hello.role == "cli":
+            return Session(connection)
+        if hello.role != "node":
+            raise PeppyError(f"role `{hello.role}` is not supported yet", kind="NotSupported")
+        reference, instance_id = _identity(hello)
+        if hello.layout_hash != self._layout_hash:
+            raise PeppyError(
+                f"`{reference}` was built with peppy {hello.library_version}, whose streams have another layout "
+                f"than those of the daemon (peppy {self._welcome.daemon_version})",
+                kind="RuntimeIncompatible",
+                hint=f"run `peppy node build --force {reference}`",
+            )
+        self._nodes.welcomes(instance_id, reference, connection.peer.pid)
+        return NodeSession(connection, reference, instance_id, hello.state)
+
+    async def _route(self, connection: Connection, session: Session) -> None:
+        count = 0
+        while True:
+            received = await connection.receive()
+            self._take(session, received)
+            count += 1
+            if count % FAIRNESS == 0:
+                await asyncio.sleep(0)
+
+    def _take(self, session: Session, received: Received) -> None:
+        frame, request_id = received.frame, received.request_id
+        match frame:
+            case Hello():
+                raise ProtocolViolation("a second hello")
+            case Cancel():
+                self._dispatcher.cancel(session, request_id)
+            case Done() | Failed():
+                session.settle(frame, request_id)
+            case _ if not isinstance(session, NodeSession):
+                self._dispatcher.start(session, frame, request_id)
+            case _ if isinstance(frame, TOPIC_FRAMES):
+                self._topic(session, received)
+            case _:
+                self._nodes.heard(session, frame)
+
+    def _topic(self, session: NodeSession, received: Received) -> None:
+        """The broker takes over the descriptors. A refused request is answered, a refused notice ends the session."""
+        try:
+            answer = self._nodes.topic(session, received.frame, received.fds)
+        except PeppyError as error:
+            if received.request_id == 0:
+                raise ProtocolViolation(error.message) from None
+            session.send(failed(error), request_id=received.request_id)
+            return
+        if answer is not None:
+            session.answer(answer, received.request_id)
+
+
+def _identity(hello: Hello) -> tuple[Reference, str]:
+    reference = Reference.parse(f"{hello.name}:{hello.tag}")
+    if reference is None or not hello.instance_id:
+        raise PeppyError("the hello of a node names no node or no instance", kind="ProtocolViolation")
+    return reference, hello.instance_id

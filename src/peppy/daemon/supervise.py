@@ -1,0 +1,382 @@
+"""Instances while they live: start, connection, health, end (docs/reference/daemon.md, Run; Stop sequence; Health)."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from peppy.daemon.operation import in_thread
+from peppy.daemon.registry import Instance, Registry
+from peppy.daemon.session import NodeSession
+from peppy.errors import PeppyError
+from peppy.model.lifecycle import State
+from peppy.process.logs import last_errors
+from peppy.process.records import Exit as ExitRecord
+from peppy.process.records import read_pids
+from peppy.process.spawn import Start, start_shim
+from peppy.process.stop import Stopped, stop
+from peppy.process.watch import Shim
+from peppy.protocol import answers
+from peppy.protocol.frames import Ending, Frame, Healthy, Probe, Ready, Shutdown
+
+PROBE_PERIOD_SECS = 5.0
+PROBE_LIMIT_SECS = 3.0
+BLOCKED_LOOP_MS = 3000
+LIVES_SECS = 1.0
+"""A node without generated library is up when its process has lived for so long."""
+RECONNECT_SECS = 0.5
+"""A running node without connection for so long counts as unhealthy; a process that ends is gone by then."""
+
+NOT_FOUND_STATUS = 127
+
+logger = logging.getLogger(__name__)
+stack_log = logging.getLogger("peppy.stack")
+
+
+@dataclass(eq=False, slots=True)
+class Process:
+    """The live side of an instance. `shim` is None until its program has been executed, `directory` is the shim's.
+
+    `ended`: the child is gone. `gone`: no process of it is left, and its record says how it ended.
+    """
+
+    instance: Instance
+    directory: Path
+    shim: Shim | None = None
+    session: NodeSession | None = None
+    stopping: "asyncio.Task[Stopped] | None" = None
+    error: str | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    healthy: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`lifecycle` of the configuration, in seconds."""
+
+    ready_secs: float
+    health_secs: float
+    shutdown_grace_secs: float
+
+
+class Supervisor:
+    """All live instances. `save` writes the stack's state, `remove_files` deletes the directories of an instance."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        limits: Limits,
+        save: Callable[[], Awaitable[None]],
+        remove_files: Callable[[str], None],
+    ) -> None:
+        self.processes: dict[str, Process] = {}
+        self.hurry = asyncio.Event()
+        """Set when the daemon has to end at once: what remains of a grace is skipped."""
+        self._registry = registry
+        self._limits = limits
+        self._save = save
+        self._remove_files = remove_files
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- start -------------------------------------------------------------------------------------------------------
+
+    def accept(self, instance: Instance, directory: Path) -> Process:
+        """A new instance is `starting`; its program is executed later, by a shim with this directory."""
+        process = Process(instance, directory)
+        self.processes[instance.instance_id] = process
+        self._registry.put_instance(instance)
+        return process
+
+    def adopt(self, instance: Instance, shim: Shim) -> Process:
+        """An instance that an earlier daemon started."""
+        process = Process(instance, shim.directory, shim)
+        self.processes[instance.instance_id] = process
+        self._spawn(self._watch(process, shim))
+        return process
+
+    def shim_pid(self, instance_id: str) -> int | None:
+        """The shim that all processes of a live instance descend from."""
+        process = self.processes.get(instance_id)
+        if process is None:
+            return None
+        if process.shim is not None:
+            return process.shim.pids.shim.pid
+        pids = read_pids(process.directory)  # its program may speak before the shim has said that it runs
+        return pids.shim.pid if pids is not None else None
+
+    async def execute(self, process: Process, start: Start) -> None:
+        """Starts the program of an accepted instance. Raises PeppyError, such as CommandNotExecutable."""
+        shim = await start_shim(start)
+        process.shim = shim
+        process.instance.pids = shim.pids
+        self._spawn(self._watch(process, shim))
+        _tell(process.instance, f"started (pid {shim.pids.child.pid})")
+
+    async def wait_until_running(self, process: Process) -> None:
+        """Waits until the instance is up and makes it `running`. Raises PeppyError when it does not get there."""
+        if process.instance.must_connect:
+            waited = datetime.now().timestamp() - process.instance.started_at
+            await self._wait_for(
+                process, process.ready, max(self._limits.ready_secs - waited, 1.0), "startup timed out"
+            )
+            await self._wait_for(process, process.healthy, self._limits.health_secs, "did not become healthy")
+        else:
+            await self._wait_for(process, process.healthy, LIVES_SECS, None)
+        self._registry.set_state(process.instance, State.RUNNING)
+        process.instance.healthy = True
+        _tell(process.instance, "is running")
+
+    async def _wait_for(self, process: Process, event: asyncio.Event, limit_secs: float, late: str | None) -> None:
+        """Waits for the event; `late` says what it means when it does not come (None: nothing)."""
+        signals = (event, process.ended, process.stop_asked)
+        waits = [asyncio.create_task(signal.wait()) for signal in signals]
+        try:
+            await asyncio.wait(waits, timeout=limit_secs, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        name = f"`{process.instance.instance_id}` of `{process.instance.reference}`"
+        if process.stop_asked.is_set():
+            raise PeppyError(f"{name} was stopped while it started", kind="Aborted")
+        if process.ended.is_set():
+            raise PeppyError(f"{name} exited during startup", kind="CommandFailed")
+        if not event.is_set() and late is not None:
+            raise PeppyError(f"{name} {late} (`{limit_secs:g}` s)", kind="Timeout")
+
+    async def fail_start(self, process: Process) -> None:
+        """Ends whatever a failed start has left and makes the instance `failed`, or `finished` when it was stopped."""
+        instance = process.instance
+        if process.stopping is not None and process.shim is not None:
+            await asyncio.shield(process.stopping)
+            return
+        record = None
+        if process.shim is not None:
+            process.shim.terminate()
+            record = await process.shim.end()
+        if instance.state is State.STARTING:
+            self._registry.set_state(instance, State.FAILED, exit_of(record))
+            _tell(instance, f"failed to start{_how(instance)}")
+        elif instance.state is State.STOPPING:
+            self._registry.set_state(instance, State.FINISHED, exit_of(record))
+            _tell(instance, "was stopped while it started")
+        await self._forget(process, remove=True)
+
+    # --- end ---------------------------------------------------------------------------------------------------------
+
+    async def _watch(self, process: Process, shim: Shim) -> None:
+        """Follows the process to its end; an end that nobody asked for makes the record here."""
+        record = await shim.child_end()
+        instance = process.instance
+        unasked = instance.state is State.RUNNING
+        if unasked:
+            finished = record is not None and record.status == 0
+            self._registry.set_state(instance, State.FINISHED if finished else State.FAILED, exit_of(record))
+            reason = f": {process.error}" if process.error and not finished else ""
+            _tell(instance, f"{instance.state}{_how(instance)}{reason}")
+        process.ended.set()
+        if not unasked:
+            return
+        await self._save()
+        shim.terminate()  # what the child left behind ends before the id is free
+        await shim.end()
+        await self._forget(process, remove=instance.state is State.FINISHED)
+
+    async def _forget(self, process: Process, *, remove: bool) -> None:
+        if remove:
+            await in_thread(self._remove_files, process.instance.instance_id)
+        if process.shim is not None:
+            process.shim.close()
+        if self.processes.get(process.instance.instance_id) is process:
+            del self.processes[process.instance.instance_id]
+        process.gone.set()
+        await self._save()
+
+    async def settled(self, instance_id: str) -> None:
+        """Waits until no process is left of an instance that has ended, so that its id is free."""
+        process = self.processes.get(instance_id)
+        if process is not None and not process.instance.live:
+            await process.gone.wait()
+
+    async def stop(self, instances: Iterable[Instance], reason: str) -> dict[str, Stopped]:
+        """Stops instances together with one grace; the results by instance id. Goes on when the caller is cancelled.
+
+        Raises PeppyError when processes of an instance cannot be ended: it stays `stopping`.
+        """
+        tasks = {instance.instance_id: self._begin_stop(instance, reason) for instance in instances}
+        if not tasks:
+            return {}
+        await self._save()
+        results = await asyncio.shield(asyncio.gather(*tasks.values()))
+        stopped = dict(zip(tasks, results, strict=True))
+        problems = [f"`{name}`: {result.problem}" for name, result in stopped.items() if result.problem]
+        if problems:
+            raise PeppyError(f"cannot stop {'; '.join(problems)}", kind="Internal", hint="try `peppy node stop` again")
+        return stopped
+
+    def _begin_stop(self, instance: Instance, reason: str) -> asyncio.Task[Stopped]:
+        process = self.processes[instance.instance_id]
+        if process.stopping is None or process.stopping.done():
+            if instance.state is not State.STOPPING:
+                self._registry.set_state(instance, State.STOPPING)
+            process.stop_asked.set()
+            process.stopping = asyncio.create_task(self._stop(process, reason))
+        return process.stopping
+
+    async def _stop(self, process: Process, reason: str) -> Stopped:
+        instance = process.instance
+        if process.shim is None:  # its start sees the wish before it executes anything
+            await process.gone.wait()
+            return Stopped(None)
+        grace_secs = self._limits.shutdown_grace_secs
+
+        async def request_shutdown(_: str) -> bool:
+            if process.session is None or process.session.closed:
+                return False
+            process.session.send(Shutdown(reason, grace_secs))
+            return True
+
+        shims = {instance.instance_id: process.shim}
+        results = await stop(shims, request_shutdown, grace_secs=grace_secs, hurry=self.hurry)
+        result = results[instance.instance_id]
+        if result.problem is not None:
+            logger.error("cannot stop `%s`: %s", instance.instance_id, result.problem)
+            return result
+        self._registry.set_state(instance, State.FINISHED, exit_of(result.record))
+        _tell(instance, f"stopped{' (killed)' if result.killed else ''}")
+        await self._forget(process, remove=True)
+        return result
+
+    def release(self) -> None:
+        """Lets all instances live on without this daemon."""
+        for task in self._tasks:
+            task.cancel()
+        for process in self.processes.values():
+            if process.shim is not None:
+                process.shim.close()
+
+    # --- connections and health --------------------------------------------------------------------------------------
+
+    def connected(self, session: NodeSession) -> None:
+        """The process of an instance has said hello; an older connection of it ends."""
+        process = self.processes[session.instance_id]
+        former, process.session = process.session, session
+        if former is not None:
+            former.close()
+        if session.state is not None:  # it comes back after a loss of the daemon
+            process.ready.set()
+        if session.state == State.RUNNING:
+            process.healthy.set()
+        if process.instance.state is State.RUNNING:
+            self._set_health(process, None)
+        elif process.instance.state is State.STOPPING:
+            session.send(Shutdown("the instance is being stopped", self._limits.shutdown_grace_secs))
+
+    def disconnected(self, session: NodeSession) -> None:
+        """A connection of an instance has ended; a process that lives on without one is unhealthy."""
+        process = self.processes.get(session.instance_id)
+        if process is None or process.session is not session:
+            return
+        process.session = None
+        if process.error is None:
+            asyncio.get_running_loop().call_later(RECONNECT_SECS, self._check_connection, process)
+
+    def heard(self, session: NodeSession, frame: Frame) -> None:
+        """A node tells about its own life."""
+        process = self.processes.get(session.instance_id)
+        if process is None or process.session is not session:
+            return
+        match frame:
+            case Ready():
+                process.ready.set()
+            case Healthy():
+                process.ready.set()
+                process.healthy.set()
+            case Ending():
+                process.error = frame.error or ""
+            case _:
+                raise ValueError(f"`{type(frame).__name__}` does not concern the life of a node")
+
+    async def probe_for_ever(self) -> None:
+        """Asks every running instance with a connection, every 5 s, whether it is well."""
+        while True:
+            await asyncio.sleep(PROBE_PERIOD_SECS)
+            for process in self.processes.values():
+                if process.session is not None and process.instance.state is State.RUNNING:
+                    self._spawn(self._probe(process, process.session))
+
+    async def _probe(self, process: Process, session: NodeSession) -> None:
+        try:
+            answer = await session.request(Probe(), timeout=PROBE_LIMIT_SECS)
+        except PeppyError as error:
+            reason = error.message
+        else:
+            assert isinstance(answer, answers.ProbeAnswer)
+            age_ms = answer.loop_age_ms
+            reason = f"event loop blocked for {age_ms // 1000} s" if age_ms >= BLOCKED_LOOP_MS else None
+        if process.session is session:
+            self._set_health(process, reason)
+
+    def _check_connection(self, process: Process) -> None:
+        if process.session is None and process.instance.state is State.RUNNING:
+            self._set_health(process, "no connection to the daemon")
+
+    def _set_health(self, process: Process, reason: str | None) -> None:
+        """`reason` says why it is unhealthy; None: it is well."""
+        instance = process.instance
+        healthy = reason is None
+        if instance.state is not State.RUNNING or instance.healthy == healthy:
+            return
+        instance.healthy = healthy
+        _tell(instance, "is healthy" if healthy else f"is unhealthy: {reason}")
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("supervision failed", exc_info=error)
+
+
+def exit_of(record: ExitRecord | None) -> answers.Exit:
+    """The exit of an instance as everybody sees it; without a record its status is unknown."""
+    if record is None:
+        return answers.Exit(None, None, datetime.now().astimezone().isoformat(timespec="milliseconds"))
+    ended = datetime.fromtimestamp(record.ended_ns / 1e9).astimezone()
+    return answers.Exit(record.status, record.signal_name, ended.isoformat(timespec="milliseconds"), record.killed)
+
+
+def startup_failure(error: PeppyError, instance: Instance, log: Path, command: tuple[str, ...]) -> PeppyError:
+    """The error of a failed start with what the process left: exit status and its last words on stderr."""
+    message, hint, kind = error.message, error.hint, error.kind
+    ended = instance.exit
+    if ended is not None and message.endswith("exited during startup"):
+        message += f": {exit_text(ended)}"
+        if ended.status == NOT_FOUND_STATUS:
+            message += f", command not found (exit status {NOT_FOUND_STATUS})"
+            hint = f"check that `{command[0]}` and what it runs are installed"
+    if lines := last_errors(log):
+        message += "\n--- stderr (last lines) ---\n" + "\n".join(lines)
+    return PeppyError(message, kind=kind, hint=hint or f"see {log}", details=error.details)
+
+
+def exit_text(ended: answers.Exit) -> str:
+    """`exit status 3`, `SIGKILL` or `exit status unknown`."""
+    if ended.signal is not None:
+        return ended.signal
+    return "exit status unknown" if ended.status is None else f"exit status {ended.status}"
+
+
+def _how(instance: Instance) -> str:
+    return f" ({exit_text(instance.exit)})" if instance.exit is not None else ""
+
+
+def _tell(instance: Instance, text: str) -> None:
+    stack_log.info("%s of %s %s", instance.instance_id, instance.reference, text)
