@@ -40,6 +40,7 @@ LEFT_OUT = frozenset(
         ".git",
     }
 )
+DEPTH_LIMIT = 256  # directories within each other; deleting a tree takes a piece of stack for each
 SPACE_FACTOR = 3  # the snapshot, what its build adds, and the artifact
 
 
@@ -61,7 +62,7 @@ class Contents:
 def survey(source: Path, *, outside: Path) -> Contents:
     """What add would copy of `source`. The directory `outside` (the data root) is left out if it lies in the source.
 
-    Raises PeppyError when a directory cannot be read.
+    Raises PeppyError when a directory cannot be read, or one lies deeper than 256 others.
     """
     walk = _Walk(source, outside.stat() if outside.exists() else None)
     with storage_errors("read", source):
@@ -81,9 +82,13 @@ class _Walk:
         self.skipped = 0
 
     def run(self) -> None:
-        waiting = [Path()]  # not by recursion: a source may be deeper than Python's stack
+        waiting = [Path()]
         while waiting:
             directory = waiting.pop()
+            if len(directory.parts) > DEPTH_LIMIT:
+                raise PeppyError(
+                    f"`{self.source}` has more than {DEPTH_LIMIT} directories in each other", kind="Refused"
+                )
             with os.scandir(self.source / directory) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
                     if self.enters(directory / entry.name, entry.stat(follow_symlinks=False)):
