@@ -82,7 +82,7 @@ def shown(line: str) -> str:
 
 
 def follow_instance(report: Report, client: "Client", instance_id: str, log: str) -> None:
-    """Prints the run log until the instance has ended; then it counts as failure when the instance has failed.
+    """Prints the run log until the instance has ended. Raises PeppyError when it has failed.
 
     Ctrl-C ends the printing only: the instance keeps running.
     """
@@ -91,10 +91,11 @@ def follow_instance(report: Report, client: "Client", instance_id: str, log: str
             print(shown(line), flush=True)
         state = _final_state(client, instance_id)
     except KeyboardInterrupt:
+        report.interrupted()
         report.info(f"instance {instance_id} keeps running")
         return
     if state == State.FAILED:
-        report.unsuccessful(PeppyError(f"instance `{instance_id}` has failed", kind="CommandFailed"))
+        raise PeppyError(f"instance `{instance_id}` has failed", kind="CommandFailed")
 
 
 def _final_state(client: "Client", instance_id: str) -> str | None:

@@ -10,7 +10,7 @@ import click
 
 from peppy.cli.failure import error_lines, error_object
 from peppy.cli.live import LiveOutput
-from peppy.cli.terminal import YELLOW, coloured, harmless
+from peppy.cli.terminal import YELLOW, coloured, harmless, is_terminal
 from peppy.errors import PeppyError
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ class Report:
             self._live.line(line)
         return None
 
+    def interrupted(self) -> None:
+        """Ends the line on which a terminal shows `^C`."""
+        if is_terminal(sys.stderr):
+            self._notice("")
+
     def unsuccessful(self, error: PeppyError) -> None:
         """The result already shown means failure: exit code 1, and `error` in the envelope."""
         self._failure = error
@@ -71,6 +76,7 @@ class Report:
         try:
             data = work()
         except KeyboardInterrupt:
+            self.interrupted()
             return self._failed(PeppyError("interrupted", kind="Aborted"), INTERRUPTED)
         except PeppyError as error:
             return self._failed(error)
@@ -86,7 +92,7 @@ class Report:
         return FAILED if self._failure else DONE
 
     def _failed(self, error: PeppyError, code: int = FAILED) -> int:
-        last_lines = list(self._live.last_lines) if self._live else []
+        last_lines = list(self._live.last_lines) if self._live and code == FAILED else []
         self._end_live()
         sys.stdout.flush()
         for line in error_lines(with_last_lines(error, last_lines), sys.stderr):

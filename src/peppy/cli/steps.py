@@ -25,6 +25,8 @@ def sync(report: Report, client: "Client", directory: Path, timeout: float) -> d
     for warning in answer.warnings:
         report.warning(warning)
     report.result(f"Synced node interfaces at {shortened(answer.path)}")
+    if any(answer.modules.values()):
+        report.info(f"{shortened(answer.path)}/.peppy holds {_modules(answer.modules)}")
     return {
         "path": answer.path,
         "config_sha256": answer.config_sha256,
@@ -32,6 +34,12 @@ def sync(report: Report, client: "Client", directory: Path, timeout: float) -> d
         "from_repositories": answer.from_repositories,
         "modules": answer.modules,
     }
+
+
+def _modules(counts: dict[str, int]) -> str:
+    """`2 modules in emitted_topics, 1 in consumed_topics`."""
+    listed = [f"{count} in {category}" for category, count in counts.items() if count]
+    return f"generated modules: {', '.join(listed)}"
 
 
 def add(
@@ -75,8 +83,7 @@ def build(report: Report, client: "Client", node: str, *, force: bool, timeout: 
     """Builds a node of the stack."""
     report.result(f"Building node {node}...")
     answer = _built(report, client, node, force=force, if_needed=False, timeout=timeout)
-    report.result(f"Log file: {shortened(answer.log or '')}")
-    report.result(f"Built node {answer.node}. Artifact: {shortened(answer.artifact)}")
+    _tell_built(report, answer)
     return {"node": answer.node, "log": answer.log, "artifact": answer.artifact}
 
 
@@ -85,9 +92,12 @@ def build_if_needed(report: Report, client: "Client", node: str, timeout: float)
     answer = _built(report, client, node, force=False, if_needed=True, timeout=timeout)
     if answer.skipped:
         return report.info(f"{node} is ready: build skipped")
-    if answer.log:
-        report.result(f"Log file: {shortened(answer.log)}")
-    return report.result(f"Built node {answer.node}. Artifact: {shortened(answer.artifact)}")
+    return _tell_built(report, answer)
+
+
+def _tell_built(report: Report, answer: "Built") -> None:
+    report.result(f"Log file: {shortened(answer.log or '')}")
+    report.result(f"Built node {answer.node}. Artifact: {shortened(answer.artifact)}")
 
 
 def _built(report: Report, client: "Client", node: str, *, force: bool, if_needed: bool, timeout: float) -> "Built":
