@@ -121,8 +121,8 @@ struct peppy_writer {
     /* chunks: each number is in exactly one place: free, retired, held (shadow), loaned, being filled, or >= used */
     uint32_t used, easy_limit; /* ever used; below easy_limit a fresh one is preferred to a scan */
     uint32_t free_count, retired_count, loan_count;
-    uint32_t *free, *retired, *shadow, *marks;
-    uint32_t mark;     /* chunks with marks[c] == mark are pinned, as of the scan under way */
+    uint32_t *free, *retired, *shadow;
+    uint64_t *marks, mark; /* chunks with marks[c] == mark are pinned, as of the scan under way */
     uint64_t *backed;  /* bytes of the chunk that have memory behind them */
     uint64_t *loaned;  /* 1 + bytes promised to the loan, 0 = not loaned */
 

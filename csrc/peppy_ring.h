@@ -23,7 +23,7 @@
 enum peppy_result {
     PEPPY_OK = 0,
     PEPPY_EMPTY = 1,         /* nothing to take now */
-    PEPPY_AGAIN = 2,         /* lost 64 races in a row: call again, never sleep on it */
+    PEPPY_AGAIN = 2,         /* lost 64 races in a row, or other threads copy with every pin: call again, never sleep */
     PEPPY_TOO_MANY_HELD = 3, /* every pin of this row holds a view (or every write loan is out) */
     PEPPY_CLOSED = 4,        /* the writer closed the stream and this reader has taken all of it */
     PEPPY_NO_CHUNK = 5,      /* the pool is exhausted: more is held than was promised */

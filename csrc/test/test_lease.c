@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -175,6 +176,36 @@ static void the_writers_death_shows_and_its_messages_stay(void)
     peppy_reader_close(reader);
 }
 
+static void a_full_descriptor_table_refuses_and_leaves_nothing_behind(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 1, 2, 1), *second;
+    struct peppy_claim claim = stream_reserve(writer, -1, PEPPY_HISTORY_NONE);
+    struct peppy_config config = stream_config(64, 4, 1, 2, 1);
+    struct peppy_reader *reader;
+    struct rlimit usual, none;
+    uint32_t descriptors = open_descriptors(), mappings = stream_mappings();
+    int free_ones[3]; /* the lowest numbers there are: the limit is one of numbers, not of descriptors */
+    for (int i = 0; i < 3; i++)
+        free_ones[i] = dup(writer->data_fd);
+    for (int i = 0; i < 3; i++)
+        close(free_ones[i]);
+    CHECK_EQUAL(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    for (int spare = 0; spare < 3; spare++) { /* a writer needs three, a reader one */
+        none = (struct rlimit){.rlim_cur = (rlim_t)free_ones[spare], .rlim_max = usual.rlim_max};
+        CHECK_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+        int created = peppy_writer_create(&config, &second);
+        int opened = spare ? -EMFILE : peppy_reader_open(writer->data_fd, writer->ctrl_fd, &claim, 0, &reader);
+        CHECK_EQUAL(setrlimit(RLIMIT_NOFILE, &usual), 0);
+        CHECK_EQUAL(created, -EMFILE);
+        CHECK_EQUAL(opened, -EMFILE);
+        CHECK_EQUAL(open_descriptors(), descriptors);
+        CHECK_EQUAL(stream_mappings(), mappings);
+    }
+    reader = stream_claim(writer, &claim, 0); /* the claim is still good */
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
 static void a_clean_release_ends_the_lease_although_a_child_holds_a_copy(void)
 {
     struct peppy_writer *writer = stream_create(64, 4, 1, 2, 1);
@@ -208,5 +239,6 @@ RUN_CLAIMS(CLAIM(a_claim_serves_once), CLAIM(a_stale_claim_is_refused), CLAIM(a_
            CLAIM(a_killed_owner_gives_its_row_and_its_chunks_back),
            CLAIM(a_stopped_reader_is_not_dead_and_learns_what_it_lost),
            CLAIM(the_writers_death_shows_and_its_messages_stay),
+           CLAIM(a_full_descriptor_table_refuses_and_leaves_nothing_behind),
            CLAIM(a_clean_release_ends_the_lease_although_a_child_holds_a_copy),
            CLAIM(a_released_rows_doorbell_rings_no_more))
