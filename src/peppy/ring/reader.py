@@ -68,11 +68,6 @@ class Reader:
             raise failure(code, "read the geometry of a stream")
         return cls(raw, handle, stream_config(config))
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name == "_handle":  # deleted by close, so that the hot paths need no test of their own
-            raise StreamClosed("the reader is closed")
-        raise AttributeError(name)
-
     def take_into(self, buffer: ReceiveBuffer) -> tuple[int, int, int] | Outcome:
         """Copy the next message to the start of `buffer.data`: its length, sequence and publish time.
 
@@ -179,6 +174,14 @@ class Reader:
         """Give the row up; views stay valid until they die, a wait in progress ends first. May be called again."""
         if "_handle" in self.__dict__:
             del self._handle
+            object.__setattr__(self, "__class__", _ClosedReader)
+
+
+class _ClosedReader(Reader):
+    """What a reader becomes when it is closed: the hot paths need no test of their own."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise StreamClosed("the reader is closed") if name == "_handle" else AttributeError(name)
 
 
 def _outcome(code: int) -> Outcome:

@@ -65,11 +65,6 @@ class Writer:
             raise failure(code, f"create a stream with messages of `{geometry.capacity}` bytes")
         return cls(ffi.gc(cell[0], lib.peppy_writer_free), geometry, epoch)
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name == "_handle":  # deleted by close, so that the hot paths need no test of their own
-            raise StreamClosed("cannot publish: the stream is closed")
-        raise AttributeError(name)
-
     def publish(self, buffer: SendBuffer, length: int) -> None:
         """Copy the first `length` bytes of `buffer` in as one message and wake the readers that sleep.
 
@@ -155,5 +150,13 @@ class Writer:
             return
         code = lib.peppy_writer_close(self._handle, status)
         del self._handle
+        object.__setattr__(self, "__class__", _ClosedWriter)
         if code < 0:
             raise failure(code, "close a stream")
+
+
+class _ClosedWriter(Writer):
+    """What a writer becomes when it is closed: the hot paths need no test of their own."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise StreamClosed("the stream is closed") if name == "_handle" else AttributeError(name)
