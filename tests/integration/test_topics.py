@@ -43,8 +43,8 @@ class Stack:
     def ask(self, request: Any) -> Any:
         return self.client.call(request, timeout=LIMIT_SECS)
 
-    def add(self, source: Path, force: bool = False) -> None:
-        self.ask(NodeAdd(str(source), None, force, False, LIMIT_SECS))
+    def add(self, source: Path) -> None:
+        self.ask(NodeAdd(str(source), None, False, False, LIMIT_SECS))
         self.ask(NodeBuild(f"{source.name}:v1", False, False, dict(os.environ), LIMIT_SECS))
 
     def run(self, node: str, instance_id: str, **bindings: str) -> Told:
@@ -60,8 +60,14 @@ class Stack:
         self.forget(told)
 
     def kill(self, told: Told) -> None:
+        """Kill a talker and wait until the daemon knows."""
         os.kill(told.pid, signal.SIGKILL)
+        until(lambda: self.state(told) == "failed")
         self.forget(told)
+
+    def state(self, told: Told) -> str:
+        instances = self.ask(NodeInfo("talker:v1")).instances
+        return next(row.state for row in instances if row.instance_id == told.instance_id)
 
     def forget(self, told: Told) -> None:
         told.close()
@@ -123,8 +129,8 @@ def test_sensor_data_jumps_to_the_newest_message_when_lapped(run: Callable[..., 
 
 def attached(listener: Told, topic: str, talker: Told, name: str) -> int:
     """Subscribe to a running stream and wait until its row is there: exactly one more message is published and read."""
-    number = listener.call("subscribe", topic=topic)
     before = talker.call("stats", topic=name)["readers"]
+    number = listener.call("subscribe", topic=topic)
     until(lambda: talker.call("stats", topic=name)["readers"] > before)
     last = talker.call("publish", topic=name)
     assert listener.call("next", number=number) == [talker.instance_id, last, True]
@@ -253,6 +259,7 @@ def test_a_flooding_producer_does_not_starve_another(run: Callable[..., Told]) -
     flood.call("publish", topic="plain", count=50)
     quiet.call("publish", topic="plain")
     flood.call("publish", topic="plain", count=50)
+    until(lambda: listener.call("stats")["lag"] == 101)  # both streams are attached
     producers = [producer for producer, _, _ in listener.call("take_many", limit=200)]
     assert len(producers) == 101
     assert producers.index("t2") <= 51
@@ -381,9 +388,10 @@ def test_large_messages_are_whole(run: Callable[..., Told]) -> None:
 
 def test_other_formats_are_never_read(stack: Stack, run: Callable[..., Told], tmp_path: Path) -> None:
     listener = run("talker", "t1") and run("listener", "l1", main="t1")
-    stack.stop(next(told for told in stack.told if told.instance_id == "t1"))
+    stack.ask(NodeRemove("talker:v1", True, True))
+    stack.forget(next(told for told in stack.told if told.instance_id == "t1"))
     changed = write_talker(tmp_path, payload=PAYLOAD.replace("u64", "u32"))
-    stack.add(changed, force=True)
+    stack.add(changed)
     try:
         talker = run("talker", "t1")
         listener.call("subscribe", topic="main_plain")
@@ -394,9 +402,8 @@ def test_other_formats_are_never_read(stack: Stack, run: Callable[..., Told], tm
     finally:
         for told in list(stack.told):
             stack.stop(told)
-        stack.ask(NodeRemove("listener:v1", True, True))
-        stack.add(stack.sources["talker"], force=True)
-        stack.add(stack.sources["listener"])
+        stack.ask(NodeRemove("talker:v1", True, True))
+        stack.add(stack.sources["talker"])
 
 
 def test_topic_list_counts_what_was_published(stack: Stack, run: Callable[..., Told]) -> None:
