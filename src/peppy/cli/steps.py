@@ -3,6 +3,7 @@
 Each prints its lines and gives its `data` (docs/reference/cli.md, What is printed).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from peppy.protocol.frames import NodeAdd, NodeBuild, NodeRun, NodeSync
 if TYPE_CHECKING:
     from peppy.client import Client
     from peppy.protocol.answers import Built
+    from peppy.protocol.frames import Output
 
 
 def sync(report: Report, client: "Client", directory: Path, timeout: float) -> dict[str, Any]:
@@ -82,16 +84,29 @@ def _node_of(source: Path) -> str | None:
 def build(report: Report, client: "Client", node: str, *, force: bool, timeout: float) -> dict[str, Any]:
     """Builds a node of the stack."""
     report.result(f"Building node {node}...")
-    answer = _built(report, client, node, force=force, if_needed=False, timeout=timeout)
+    answer = _built(client, node, force=force, if_needed=False, timeout=timeout, show=report.output)
     _tell_built(report, answer)
     return {"node": answer.node, "log": answer.log, "artifact": answer.artifact}
 
 
 def build_if_needed(report: Report, client: "Client", node: str, timeout: float) -> None:
     """Builds a node that is Added, waits for one that is Building, and says so when there is nothing to do."""
-    answer = _built(report, client, node, force=False, if_needed=True, timeout=timeout)
+    announced = False
+
+    def announce() -> None:
+        nonlocal announced
+        if not announced:
+            announced = True
+            report.result(f"Building node {node}...")
+
+    def show(output: "Output") -> None:
+        announce()
+        report.output(output)
+
+    answer = _built(client, node, force=False, if_needed=True, timeout=timeout, show=show)
     if answer.skipped:
         return report.info(f"{node} is ready: build skipped")
+    announce()
     return _tell_built(report, answer)
 
 
@@ -100,9 +115,11 @@ def _tell_built(report: Report, answer: "Built") -> None:
     report.result(f"Built node {answer.node}. Artifact: {shortened(answer.artifact)}")
 
 
-def _built(report: Report, client: "Client", node: str, *, force: bool, if_needed: bool, timeout: float) -> "Built":
+def _built(
+    client: "Client", node: str, *, force: bool, if_needed: bool, timeout: float, show: Callable[["Output"], None]
+) -> "Built":
     request = NodeBuild(node, force, if_needed, caller_environment(), timeout)
-    return client.call(request, timeout=None, on_output=report.output)
+    return client.call(request, timeout=None, on_output=show)
 
 
 def run(

@@ -145,6 +145,7 @@ def test_run_builds_first_when_that_is_needed(skipped: bool, note: str, home: Pa
         answer = peppy("node", "run", NODE, "-b", home=home)
     assert answer.returncode == 0
     assert note in answer.stderr
+    assert answer.stdout.splitlines() == CHAIN_LINES[7 if skipped else 4 :]
     assert [type(frame) for frame in daemon.asked] == [frames.NodeBuild, frames.NodeRun]
 
 
