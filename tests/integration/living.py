@@ -17,6 +17,7 @@ from peppy.protocol.frames import (
     Frame,
     NodeAdd,
     NodeBuild,
+    NodeLogs,
     NodeRun,
     Output,
     ServiceStop,
@@ -25,6 +26,7 @@ from peppy.protocol.frames import (
 )
 
 WATCHDOG_SECS = 60.0
+CONFIGURATION = "conf/peppy_config.json5"
 FOREVER = ("sh", "-c", "echo up; exec sleep 1000")
 """A program that ends when it is told to."""
 
@@ -147,6 +149,10 @@ class LivingDaemon:
         rows = self.ask(StackList()).nodes
         return next((found for row in rows for found in row.instances if found.instance_id == instance_id), None)
 
+    def ask_logs(self, target: str, which: str) -> str:
+        """The path of a log."""
+        return self.ask(NodeLogs(target, which)).log
+
     def log(self) -> str:
         return (self.home / "logs/daemon.log").read_text()
 
@@ -216,3 +222,30 @@ def assert_nothing_is_left(home: Path) -> None:
     assert not Path("/dev/shm", board_name(home).lstrip("/")).exists()
     left = [path.name for name in ("daemon.sock", "daemon.json", "instances/*") for path in (home / "run").glob(name)]
     assert left == []
+
+
+def make_python_node(
+    directory: Path, name: str = "pynode", *, body: str = "def setup(params, runner): pass", **more: Any
+) -> Path:
+    """A node of the generated library; `body` defines `setup`. It runs with the interpreter of the tests."""
+    program = (
+        "import sys\nsys.path.insert(0, '.peppy/libs/peppygen')\n"
+        f"from peppygen import NodeBuilder\n{body}\nNodeBuilder().run(setup)\n"
+    )
+    run_cmd = [sys.executable, "main.py"]
+    return make_node(directory, name, language="python", run_cmd=run_cmd, files={"main.py": program}, **more)
+
+
+def configure(home: Path, text: str) -> None:
+    """Writes the configuration of a daemon that has not started."""
+    path = home / CONFIGURATION
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
