@@ -5,13 +5,17 @@ the checks of docs/reference/messages.md, sections 7 and 8. numpy is imported wh
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from peppy.codec.checks import CHECKS, Where, path_of, sequence_of, wrong_count, wrong_type
 from peppy.model.types import FIXED_SIZE, FLOATS, INTEGERS, Token
 
 if TYPE_CHECKING:
+    import numpy
     from numpy.typing import NDArray
+
+_PLAIN_OCTETS = (bytes, bytearray)
 
 Outgoing = Callable[[Any, Where], tuple[Any, int]]
 """Makes a value a C-contiguous buffer and its size in bytes."""
@@ -40,7 +44,7 @@ def outgoing(token: Token, length: int | None) -> Outgoing:
     element = Token.U8 if octets else token
 
     def convert(value: Any, where: Where) -> tuple[Any, int]:
-        if octets and isinstance(value, bytes | bytearray):
+        if octets and type(value) in _PLAIN_OCTETS:
             buffer, count = value, len(value)
         else:
             buffer = _array(value, where, element)
@@ -68,15 +72,23 @@ def _array(value: Any, where: Where, token: Token) -> "NDArray[Any]":
     """`value` as a C-contiguous array of the token's elements: the same memory where that is possible."""
     import numpy
 
+    wanted = _dtype(token)
     if isinstance(value, numpy.ndarray):
         array: NDArray[Any] = cast("NDArray[Any]", value)
     elif isinstance(value, list | tuple):
         array = _from_elements(value, where, token)  # pyright: ignore[reportUnknownArgumentType]
     else:
         array = _from_buffer(value, where, token)
-    if array.dtype != DTYPES[token]:
+    if array.dtype != wanted:
         array = _converted(array, where, token)
-    return numpy.ascontiguousarray(array)
+    return array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
+
+
+@cache
+def _dtype(token: Token) -> "numpy.dtype[Any]":
+    import numpy
+
+    return numpy.dtype(DTYPES[token])
 
 
 def _from_buffer(value: Any, where: Where, token: Token) -> "NDArray[Any]":
@@ -155,5 +167,4 @@ def empty_view(buffer: Any, offset: int, shape: tuple[int, ...], token: Token) -
     count = 1
     for extent in shape:
         count *= extent
-    dtype: numpy.dtype[Any] = numpy.dtype(DTYPES[token])
-    return numpy.frombuffer(buffer, dtype, count, offset).reshape(shape)
+    return numpy.frombuffer(buffer, _dtype(token), count, offset).reshape(shape)

@@ -1,15 +1,23 @@
 """Compile the function that encodes payloads of one format (docs/reference/messages.md, sections 7, 8 and 11).
 
-The function checks the ordinary types inline and calls `peppy.codec.checks` for everything else, field by field in
-declaration order. It ends in one msgpack body, built of tuples, and one list of bulk parts. For a format without bulk
-fields:
+The function checks the ordinary types inline and calls `peppy.codec.checks` for everything else, field by field. It
+ends in one msgpack body, built of tuples, and one list of bulk parts. For a format without bulk fields:
 
     def encode(a0, a1):
-        if type(a0) is not int or not 0 <= a0 <= 255:
-            a0 = check(a0, "level")
-        ...
-        body = msgpack((a0, a1))
-        return SHORT_HEADERS[len(body)] + body
+        try:
+            if a0.__class__ is not int or not 0 <= a0 <= 255:
+                a0 = check(a0, "level")
+            if a1.__class__ is not float:
+                a1 = check(a1, "gain")
+            (a1,) = unpack(pack(a1))
+            body = msgpack((a0, a1))
+            return SHORT_HEADERS[len(body)] + body
+        except ERRORS:
+            pass
+        return careful(a0, a1)
+
+It notices an f32 that is too large only when it rounds all of them at once. So when anything is wrong, the careful
+encoder, made of the same parts with nothing left out, goes through the fields once more and reports the first.
 """
 
 import struct
@@ -37,12 +45,25 @@ from peppy.model.types import (
 )
 
 _ENCODER = msgspec.msgpack.Encoder()
-_TYPES = {Token.BOOL: "bool", Token.STRING: "str", **dict.fromkeys(FLOATS, "float"), **dict.fromkeys(INTEGERS, "int")}
+_ERRORS = (TypeError, ValueError, OverflowError, struct.error)
+_TYPES = {
+    Token.BOOL: "bool",
+    Token.STRING: "str",
+    **dict.fromkeys((*FLOATS, Token.TIME), "float"),
+    **dict.fromkeys(INTEGERS, "int"),
+}
 
 
 def compile_encoder(member: str, message_format: MessageFormat, classes: Mapping[str, type]) -> Callable[..., Any]:
     """`encode(*values)` for one format: `bytes` without bulk fields, else `Gathered`."""
-    return _Encoder(message_format, classes, loaned=False).compile(member)
+    careful: list[Callable[..., Any]] = []
+
+    def encode_carefully(*values: Any) -> Any:
+        if not careful:
+            careful.append(_Encoder(message_format, classes).compile(member))
+        return careful[0](*values)
+
+    return _Encoder(message_format, classes, careful=encode_carefully).compile(member)
 
 
 def compile_loan_encoder(member: str, message_format: MessageFormat, classes: Mapping[str, type]) -> Callable[..., Any]:
@@ -51,12 +72,24 @@ def compile_loan_encoder(member: str, message_format: MessageFormat, classes: Ma
 
 
 class _Encoder:
-    """Writes the source of one encoder. Methods return the expression that stands for a value in the body."""
+    """Writes the source of one encoder. Methods return the expression that stands for a value in the body.
 
-    def __init__(self, message_format: MessageFormat, classes: Mapping[str, type], *, loaned: bool) -> None:
+    With a `careful` encoder behind it the encoder is a fast one, otherwise it is a careful one itself.
+    """
+
+    def __init__(
+        self,
+        message_format: MessageFormat,
+        classes: Mapping[str, type],
+        *,
+        loaned: bool = False,
+        careful: Callable[..., Any] | None = None,
+    ) -> None:
         self._fields = message_format.fields
         self._classes = classes
         self._loaned = loaned
+        self._careful = careful
+        self._class_of = "type({})" if careful is None else "{}.__class__"
         self._bulk = bulk_fields(message_format)
         self._next_bulk = 0
         self._source = Source()
@@ -67,14 +100,25 @@ class _Encoder:
         items = self._item_functions(self._fields, "")
         arguments = [f"a{index}" for index in range(len(self._fields))]
         with source.block(f"def encode({', '.join(arguments)}):"):
-            for index in range(len(self._bulk)):
-                if self._bulk[index].may_be_absent:
-                    source.line(f"b{index} = None; n{index} = 0")
-            body = self._fields_body(self._fields, arguments, "", items)
-            self._round_singles()
-            source.line(f"body = {source.bind(_ENCODER.encode)}({body})")
-            self._finish()
+            if self._careful is None:
+                self._encode(arguments, items)
+            else:
+                with source.block("try:"):
+                    self._encode(arguments, items)
+                with source.block(f"except {source.bind(_ERRORS)}:"):
+                    source.line("pass")
+                source.line(f"return {source.bind(self._careful)}({', '.join(arguments)})")
         return source.compile(member)["encode"]
+
+    def _encode(self, arguments: list[str], items: dict[str, str]) -> None:
+        source = self._source
+        for index in range(len(self._bulk)):
+            if self._bulk[index].may_be_absent:
+                source.line(f"b{index} = None; n{index} = 0")
+        body = self._fields_body(self._fields, arguments, "", items)
+        self._round_singles()
+        source.line(f"body = {source.bind(_ENCODER.encode)}({body})")
+        self._finish()
 
     # --- the end of the function: header, table, parts ---------------------------------------------------------------
 
@@ -178,7 +222,7 @@ class _Encoder:
     def _members(self, kind: Object, name: str, where: str, cls: type) -> list[str]:
         """Check the class of an object and put its fields into variables."""
         source, bound = self._source, self._source.bind(cls)
-        with source.block(f"if type({name}) is not {bound}:"):
+        with source.block(f"if {self._class_of.format(name)} is not {bound}:"):
             source.line(f"{source.bind(checks.check_object)}({name}, {where}, {bound})")
         names = [source.new("v") for _ in kind.fields]
         for variable, field in zip(names, kind.fields, strict=True):
@@ -188,7 +232,7 @@ class _Encoder:
     def _scalar(self, token: Token, name: str, where: str) -> str:
         source = self._source
         check = source.bind(checks.CHECKS[token])
-        with source.block(f"if {_unusual(token, name)}:"):
+        with source.block(f"if {self._unusual(token, name)}:"):
             source.line(f"{name} = {check}({name}, {where})")
         if token is Token.F32:
             self._singles.append(name)
@@ -198,10 +242,11 @@ class _Encoder:
         source = self._source
         if isinstance(kind.items, Object):
             convert = source.bind(checks.sequence_of)
+            converted = source.new("v")
             with source.block(f"if type({name}) is not list:"):
                 source.line(f"{name} = {convert}({name}, {where}, 'a list of objects')")
-            source.line(f"{name} = [{item}(x, ({where}, i)) for i, x in enumerate({name})]")
-            return name
+            source.line(f"{converted} = [{item}(x, ({where}, i)) for i, x in enumerate({name})]")
+            return converted
         if kind.length is not None and kind.length <= INLINE_ELEMENTS:
             return self._short_array(kind.items.token, kind.length, name, where)
         if kind.items.token is Token.BYTES:
@@ -216,17 +261,32 @@ class _Encoder:
         source = self._source
         elements = [source.new("e") for _ in range(length)]
         check = source.bind(checks.list_check(token, length))
-        with source.block(f"if (type({name}) is not list and type({name}) is not tuple) or len({name}) != {length}:"):
+        kind = self._class_of.format(name)
+        with source.block(f"if ({kind} is not list and {kind} is not tuple) or len({name}) != {length}:"):
             source.line(f"{name} = {check}({name}, {where})")
         source.line(f"{', '.join(elements)}, = {name}")
-        with source.block(f"if {' or '.join(_unusual(token, element) for element in elements)}:"):
+        with source.block(f"if {' or '.join(self._unusual(token, element) for element in elements)}:"):
             source.line(f"{', '.join(elements)}, = {check}({name}, {where})")
         if token is Token.F32:
             self._singles.extend(elements)
         return f"({', '.join(elements)},)"
 
+    def _unusual(self, token: Token, name: str) -> str:
+        """The condition under which a value needs a closer look than the inline one."""
+        other = f"{self._class_of.format(name)} is not {_TYPES[token]}"
+        if token in INTEGERS:
+            low, high = INTEGERS[token]
+            return f"{other} or not {low} <= {name} <= {high}"
+        if token is Token.F32 and self._careful is None:
+            return f"{other} or not {-checks.LARGEST_SINGLE} <= {name} <= {checks.LARGEST_SINGLE}"
+        if token is Token.TIME:  # only a finite number minus itself is zero
+            return f"{other} or {name} - {name} != 0.0"
+        if token is Token.STRING:
+            return f"{other} or not {name}.isascii()"
+        return other
+
     def _round_singles(self) -> None:
-        """Round what has been checked so far to singles, all at once; every one of them is in range."""
+        """Round what has been checked so far to singles, all at once; OverflowError when one is too large."""
         if not self._singles:
             return
         both = struct.Struct(f"<{len(self._singles)}f")
@@ -282,20 +342,6 @@ def _octets(kind: FieldType) -> bool:
     if isinstance(kind, Array):
         return isinstance(kind.items, Scalar) and kind.items.token is Token.U8
     return isinstance(kind, Scalar) and kind.token is Token.BYTES
-
-
-def _unusual(token: Token, name: str) -> str:
-    """The condition under which a value needs a closer look than the inline one."""
-    if token in INTEGERS:
-        low, high = INTEGERS[token]
-        return f"type({name}) is not int or not {low} <= {name} <= {high}"
-    if token is Token.F32:
-        return f"type({name}) is not float or not {-checks.LARGEST_SINGLE} <= {name} <= {checks.LARGEST_SINGLE}"
-    if token is Token.TIME:  # only a finite number minus itself is zero
-        return f"type({name}) is not float or {name} - {name} != 0.0"
-    if token is Token.STRING:
-        return f"type({name}) is not str or not {name}.isascii()"
-    return f"type({name}) is not {_TYPES[token]}"
 
 
 def _join(path: str, name: str) -> str:
