@@ -20,15 +20,30 @@ def box(header: Row, groups: Sequence[Sequence[Row]], *, right: frozenset[int] =
     return [*lines, _rule("└┴┘", widths)]
 
 
-def box_with_lines_below(header: Row, rows: Sequence[Row], columns: int) -> list[str]:
+def box_with_lines_below(
+    header: Row, groups: Sequence[Sequence[Row]], columns: int, *, right: frozenset[int] = frozenset()
+) -> list[str]:
     """A table for narrow terminals: the cells after the first `columns` stand on lines of their own below them."""
-    widths = column_widths([row[:columns] for row in [header, *rows]])
-    below = max(display_width(cell) + len(INDENT) for row in [header, *rows] for cell in row[columns:])
+    rows = [header, *(row for group in groups for row in group)]
+    widths = column_widths([row[:columns] for row in rows])
+    below = max(display_width(cell) + len(INDENT) for row in rows for cell in row[columns:])
     widths[-1] += max(0, below - _inner(widths))
-    lines = [_rule("┌┬┐", widths), *_row_with_lines_below(header, widths), _rule("├┼┤", widths)]
-    for row in rows:
-        lines += _row_with_lines_below(row, widths)
+    lines = [_rule("┌┬┐", widths), *_row_with_lines_below(header, widths, right)]
+    for group in groups:
+        lines.append(_rule("├┼┤", widths))
+        for row in group:
+            lines += _row_with_lines_below(row, widths, right)
     return [*lines, _rule("└┴┘", widths)]
+
+
+def first_that_fits(tables: Sequence[list[str]], terminal_columns: int | None) -> list[str]:
+    """The first of tables of the same content, widest first, that a terminal can show; the last when none can.
+
+    `terminal_columns` is None where the output is no terminal.
+    """
+    if terminal_columns is None:
+        return tables[0]
+    return next((table for table in tables if display_width(table[0]) <= terminal_columns), tables[-1])
 
 
 def column_widths(rows: Sequence[Row]) -> list[int]:
@@ -45,9 +60,11 @@ def cells(row: Row, widths: Sequence[int], *, right: frozenset[int] = frozenset(
     return f"│ {' │ '.join(placed)} │"
 
 
-def _row_with_lines_below(row: Row, widths: Sequence[int]) -> list[str]:
+def _row_with_lines_below(row: Row, widths: Sequence[int], right: frozenset[int]) -> list[str]:
+    """A row that only continues the one before it, with blank cells, has no line but those below."""
     inner, columns = _inner(widths), len(widths)
-    return [cells(row[:columns], widths), *(f"│ {padded(INDENT + cell, inner)} │" for cell in row[columns:])]
+    first = [cells(row[:columns], widths, right=right)] if any(row[:columns]) else []
+    return [*first, *(f"│ {padded(INDENT + cell, inner)} │" for cell in row[columns:])]
 
 
 def _inner(widths: Sequence[int]) -> int:

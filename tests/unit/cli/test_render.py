@@ -254,18 +254,18 @@ def full() -> NodeDetails:
 
 @pytest.mark.parametrize(("name", "details"), [("wheels", wheels), ("bare", bare), ("full", full)])
 def test_a_node_is_described_as_reviewed(name: str, details: Callable[[], NodeDetails]) -> None:
-    lines = node_lines(details(), statistics=name == "full")
+    lines = node_lines(details(), None, statistics=name == "full")
     assert text(lines) == golden(f"output/node-info-{name}.txt", text(lines))
 
 
 def test_values_start_in_column_13() -> None:
-    first = node_lines(wheels())[2:8]
+    first = node_lines(wheels(), None)[2:8]
     assert {line[11] for line in first} == {" "}
     assert " " not in {line[12] for line in first}
 
 
 def test_a_container_stands_in_place_of_the_run_command() -> None:
-    lines = node_lines(msgspec.structs.replace(wheels(), container="node.def", run_cmd=None))
+    lines = node_lines(msgspec.structs.replace(wheels(), container="node.def", run_cmd=None), None)
     assert "Container:  node.def" in lines
     assert not [line for line in lines if line.startswith("Run cmd")]
 
@@ -290,17 +290,35 @@ def test_an_instance_tells_how_it_is_or_how_it_ended(row: InstanceRow, expected:
     assert instance_text(row) == expected
 
 
-def test_topics_are_listed_by_address_with_their_numbers_to_the_right() -> None:
-    rows = [
-        TopicRow("imu-1/sample", "imu-1", "sample", None, "imu:v1", "Standard", 2, 123456, 999.96),
-        TopicRow("cam-1/frames", "cam-1", "frames", None, "camera:v1", "SensorData", 1, 900, 30.0),
-    ]
-    lines = topic_lines(rows)
-    assert text(lines) == golden("output/topic-list.txt", text(lines))
+TOPICS = [
+    TopicRow("imu-1/sample", "imu-1", "sample", None, "imu:v1", "Standard", 2, 123456, 999.96),
+    TopicRow("cam-1/frames", "cam-1", "frames", None, "camera:v1", "SensorData", 1, 900, 30.0),
+]
+
+
+@pytest.mark.parametrize(("name", "columns"), [("wide", 80), ("narrow", 70)])
+def test_topics_are_listed_by_address_with_their_numbers_to_the_right(name: str, columns: int) -> None:
+    lines = topic_lines(TOPICS, columns)
+    assert text(lines) == golden(f"output/topic-list-{name}.txt", text(lines))
+    assert max(map(display_width, lines)) <= columns
+
+
+def test_statistics_put_names_below_numbers_on_a_narrow_terminal() -> None:
+    lines = node_lines(full(), 60, statistics=True)
+    table = lines[lines.index("Topic Statistics") :]
+    assert text(table) == golden("output/node-info-statistics-narrow.txt", text(table))
+    assert max(map(display_width, table)) <= 60
+
+
+def test_bindings_stand_below_their_instance_on_a_narrow_terminal() -> None:
+    lines = stack_lines(robot(), 64)
+    table = lines[lines.index("Instance bindings") : lines.index("Dependencies")]
+    assert text(table) == golden("output/stack-list-bindings-narrow.txt", text(table))
+    assert max(map(display_width, table)) <= 64
 
 
 def test_a_stack_without_topics_says_so() -> None:
-    assert topic_lines([]) == ["No topics: no live instance emits one"]
+    assert topic_lines([], None) == ["No topics: no live instance emits one"]
 
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
@@ -311,5 +329,5 @@ def test_the_reference_shows_the_stack_as_it_is_printed() -> None:
 
 
 def test_the_reference_shows_a_node_as_it_is_printed() -> None:
-    printed = text(node_lines(wheels())).replace("5f0c" * 16, "5f0c…(64 digits)")
+    printed = text(node_lines(wheels(), None)).replace("5f0c" * 16, "5f0c…(64 digits)")
     assert f"```\n{printed}```" in REFERENCE.read_text()

@@ -1,11 +1,14 @@
 """`peppy node info`."""
 
+import sys
+
 import click
 
 from peppy.cli import completing
 from peppy.cli.command import verb
 from peppy.cli.report import Report
 from peppy.cli.session import INFO_SECS, daemon
+from peppy.cli.terminal import columns
 from peppy.cli.words import reference
 
 
@@ -21,5 +24,5 @@ def command(report: Report, node: str, stats: bool) -> object:
     report.info(f"Getting node info for {wanted}...")
     with daemon(report) as client:
         details = client.call(NodeInfo(wanted, stats or report.as_json), timeout=INFO_SECS)
-    report.result("\n".join(node_lines(details, statistics=stats)))
+    report.result("\n".join(node_lines(details, columns(sys.stdout), statistics=stats)))
     return details

@@ -1,8 +1,11 @@
 """`peppy topic list`."""
 
+import sys
+
 from peppy.cli.command import verb
 from peppy.cli.report import Report
 from peppy.cli.session import PLAIN_SECS, daemon
+from peppy.cli.terminal import columns
 
 
 @verb("topic list")
@@ -13,5 +16,5 @@ def command(report: Report) -> object:
 
     with daemon(report) as client:
         topics = client.call(TopicList(), timeout=PLAIN_SECS)
-    report.result("\n".join(topic_lines(topics.topics)))
+    report.result("\n".join(topic_lines(topics.topics, columns(sys.stdout))))
     return topics

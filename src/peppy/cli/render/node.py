@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from peppy.cli.table import box
+from peppy.cli.table import box, box_with_lines_below, first_that_fits
 from peppy.model.lifecycle import State
 from peppy.protocol.answers import Dependency, Exit, InstanceRow, Member, Members, NodeDetails, TopicCounters
 
@@ -14,7 +14,7 @@ STATISTICS_HEADER = ("INSTANCE", "TOPIC", "SIDE", "PEER", "MESSAGES", "LOST", "L
 NUMBERS = frozenset({4, 5, 6, 7})
 
 
-def node_lines(node: NodeDetails, *, statistics: bool = False) -> list[str]:
+def node_lines(node: NodeDetails, terminal_columns: int | None, *, statistics: bool = False) -> list[str]:
     """All sections that have content, in the order of the reference; `statistics` adds the counters of topics."""
     sections = [
         ("Node Information", _information(node)),
@@ -27,7 +27,7 @@ def node_lines(node: NodeDetails, *, statistics: bool = False) -> list[str]:
         ("Parameters", ["  " * line.indent + line.text for line in node.parameters]),
     ]
     if statistics:
-        sections.append(("Topic Statistics", statistics_lines(node.stats)))
+        sections.append(("Topic Statistics", statistics_lines(node.stats, terminal_columns)))
     lines: list[str] = []
     for title, content in sections:
         if content:
@@ -124,10 +124,15 @@ def _member(member: Member, qos_label: str) -> str:
     return member.name + "".join(f" ({label}: {value})" for label, value in notes if value)
 
 
-def statistics_lines(counters: Iterable[TopicCounters]) -> list[str]:
-    """The counters as a table; without any stream a line that says so."""
+def statistics_lines(counters: Iterable[TopicCounters], terminal_columns: int | None) -> list[str]:
+    """The counters as a table, with the names below the numbers on a narrow terminal; without streams one line."""
     rows = [
         (row.instance, row.topic, row.side, row.peer or "-", *map(str, (row.messages, row.lost, row.lag, row.waits)))
         for row in counters
     ]
-    return box(STATISTICS_HEADER, [rows], right=NUMBERS) if rows else ["No streams"]
+    if not rows:
+        return ["No streams"]
+    turned = [(row[2], *row[4:], row[0], row[1], row[3]) for row in (STATISTICS_HEADER, *rows)]
+    numbers = frozenset(range(1, 1 + len(NUMBERS)))
+    narrow = box_with_lines_below(turned[0], [turned[1:]], 1 + len(NUMBERS), right=numbers)
+    return first_that_fits([box(STATISTICS_HEADER, [rows], right=NUMBERS), narrow], terminal_columns)

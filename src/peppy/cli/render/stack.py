@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from peppy.cli.table import box, box_with_lines_below
-from peppy.cli.terminal import display_width, shortened
+from peppy.cli.table import box, box_with_lines_below, first_that_fits
+from peppy.cli.terminal import shortened
 from peppy.model.lifecycle import LIVE, Stage, State
 from peppy.protocol.answers import Edge, InstanceRow, NodeRow, SlotBinding, Stack
 
@@ -19,26 +19,26 @@ def stack_lines(stack: Stack, terminal_columns: int | None) -> list[str]:
     """The three parts; `terminal_columns` is None where the output is no terminal and stays as wide as it is."""
     lines = ["Node stack", *_node_table(stack, terminal_columns)]
     if _has_bindings(stack):
-        lines += ["", "Instance bindings", *box(BINDING_HEADER, list(_binding_groups(stack)))]
+        lines += ["", "Instance bindings", *_binding_table(stack, terminal_columns)]
     return [*lines, "", "Dependencies", *_dependencies(stack.edges)]
 
 
 def _node_table(stack: Stack, terminal_columns: int | None) -> list[str]:
     rows = [_node_cells(node) for node in _ordered(stack.nodes)]
-    table = box(NODE_HEADER, [rows])
-    if _fits(table, terminal_columns):
-        return table
-    rows = [(*row[:-1], shortened(row[-1])) for row in rows]
+    short = [(*row[:-1], shortened(row[-1])) for row in rows]
     tables = [
         box(NODE_HEADER, [rows]),
-        box_with_lines_below(NODE_HEADER, rows, len(NODE_HEADER) - 1),
-        box_with_lines_below(NODE_HEADER, rows, len(NODE_HEADER) - 2),
+        box(NODE_HEADER, [short]),
+        box_with_lines_below(NODE_HEADER, [short], len(NODE_HEADER) - 1),
+        box_with_lines_below(NODE_HEADER, [short], len(NODE_HEADER) - 2),
     ]
-    return next((table for table in tables if _fits(table, terminal_columns)), tables[-1])
+    return first_that_fits(tables, terminal_columns)
 
 
-def _fits(table: list[str], terminal_columns: int | None) -> bool:
-    return terminal_columns is None or display_width(table[0]) <= terminal_columns
+def _binding_table(stack: Stack, terminal_columns: int | None) -> list[str]:
+    groups = list(_binding_groups(stack))
+    tables = [box(BINDING_HEADER, groups), box_with_lines_below(BINDING_HEADER, groups, len(BINDING_HEADER) - 1)]
+    return first_that_fits(tables, terminal_columns)
 
 
 def _ordered(nodes: Iterable[NodeRow]) -> list[NodeRow]:
