@@ -64,9 +64,10 @@ def make_instance(extracted: Path, snapshot: Path, target: Path) -> None:
     is left of `target`. Raises PeppyError.
     """
     moved = _Move(snapshot, target)
+    with storage_errors("create", target):
+        target.mkdir(parents=True)
     try:
         with storage_errors("write", target):
-            target.mkdir(parents=True)
             for relative, entry in _walk(extracted):
                 _place(entry, target / relative, relative, moved)
     except BaseException:
@@ -152,7 +153,8 @@ class _Move:
 
     def _lines(self, head: bytes) -> bytes:
         lines = head.split(b"\n", 2)
-        lines[:2] = [self._replaced(line) for line in lines[:2]]
+        naming = 2 if lines[1:2] and lines[1].startswith(b"'''exec'") else 1
+        lines[:naming] = [self._replaced(line) for line in lines[:naming]]
         return b"\n".join(lines)
 
     def _text(self, source: Path) -> bytes | None:

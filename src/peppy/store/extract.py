@@ -93,7 +93,7 @@ def _members(file: BinaryIO) -> Iterator[Entry]:
 
 def _check_headers(file: BinaryIO, policy: Policy) -> int:
     """The number of entries. Raises Unsafe, EOFError, tarfile.ReadError."""
-    entries = total = 0
+    entries = extensions = total = 0
     with _content(file) as stream:
         while header := _read(stream, _BLOCK):
             if not header.strip(b"\0"):
@@ -103,12 +103,12 @@ def _check_headers(file: BinaryIO, policy: Policy) -> int:
             if kind in _EXTENSIONS:
                 _check_extension(kind, _read(stream, min(size, _EXTENSION_BYTES + 1)))
                 _skip(stream, -size % _BLOCK)
-                total += _BLOCK
+                extensions += 1
             else:
                 _skip(stream, size + -size % _BLOCK)
                 entries += 1
             total += size
-            policy.check_counts(entries, total)
+            policy.check_counts(max(entries, extensions // len(_EXTENSIONS)), total)
     raise EOFError("it ends in the middle")
 
 
@@ -163,9 +163,10 @@ def _extract(file: BinaryIO, target: Path, policy: Policy) -> None:
     """Checks each entry again: the file may have changed since it was checked."""
     check = EntryCheck(policy)
     links: list[Entry] = []
+    with storage_errors("create", target):
+        target.mkdir(parents=True)
     try:
         with storage_errors("extract to", target):
-            target.mkdir(parents=True)
             with _content(file) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_COPY_BYTES) as tar:
                 for member in tar:
                     entry = check.add(Entry.of(member))

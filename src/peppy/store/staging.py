@@ -129,9 +129,10 @@ def check_space(size: int, place: Path) -> None:
 
 def copy_contents(source: Path, contents: Contents, target: Path) -> None:
     """Copies what `survey` found to the new directory `target`; on failure nothing is left of it. Raises PeppyError."""
+    with storage_errors("create", target):
+        target.mkdir(parents=True)
     try:
         with storage_errors("copy to", target):
-            target.mkdir(parents=True)
             for relative in contents.directories:
                 (target / relative).mkdir()
             for relative in contents.files:

@@ -7,7 +7,8 @@ import pytest
 
 from peppy.errors import PeppyError
 from peppy.store.atomic import replacing, write_file
-from store.disks import fill, needs_root, small_disk
+
+from .disks import fill, needs_root, small_disk
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path):

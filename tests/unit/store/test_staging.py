@@ -20,7 +20,8 @@ from peppy.store.staging import (
     new_snapshot,
     survey,
 )
-from store.disks import needs_root, small_disk
+
+from .disks import needs_root, small_disk
 
 
 @pytest.fixture

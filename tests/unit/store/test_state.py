@@ -21,7 +21,8 @@ from peppy.store.state import (
     load_stack,
     save_stack,
 )
-from store.disks import fill, needs_root, small_disk
+
+from .disks import fill, needs_root, small_disk
 
 NODE = NodeRecord(
     name="wheels",
