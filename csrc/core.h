@@ -36,7 +36,7 @@ static inline void copy_bytes(void *to, const void *from, uint64_t length)
         memcpy(to, from, length);
 }
 
-/* --- segment.c: two files, one geometry --------------------------------------------------------------------------- */
+/* --- geometry.c and segment.c: two files, one geometry ------------------------------------------------------------ */
 struct geometry {
     struct peppy_config config; /* capacity already rounded up */
     uint32_t slots, chunks;
@@ -49,6 +49,7 @@ struct mapping {
 };
 
 int geometry_plan(const struct peppy_config *config, struct geometry *geometry);
+int geometry_check(struct geometry *geometry);
 int segment_create(const struct geometry *geometry, struct mapping *mapping, int *data_fd, int *ctrl_fd);
 int segment_attach(int data_fd, int ctrl_fd, int ctrl_protection, struct geometry *geometry, struct mapping *mapping);
 int segment_allocate(int fd, uint64_t first, uint64_t end);
