@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import secrets
+import os
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -53,7 +53,7 @@ class Writer:
         number of the QoS profile, for monitors.
         """
         config = ffi.new("struct peppy_config *")
-        epoch = (secrets.randbits(64), secrets.randbits(64))
+        epoch = (int.from_bytes(os.urandom(8), "little"), int.from_bytes(os.urandom(8), "little"))
         config.epoch_hi, config.epoch_lo = epoch
         config.generation = config.first_seq = 1
         config.topic_hash, config.schema_hash, config.mode = topic_hash, schema_hash, mode

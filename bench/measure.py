@@ -1,0 +1,123 @@
+"""How a figure is taken: two real processes on chosen CPUs, virtual CPUs kept awake, repeats interleaved."""
+
+import contextlib
+import gc
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from bench.results import Case, Sample
+
+NATIVE = Path(__file__).parent / "native"
+WATCHDOG = 120.0
+
+CPUS: dict[str, tuple[int, int]] = {"awake": (0, 1), "1cpu": (0, 0), "free": (-1, -1)}
+"""Where the two processes run: awake = one CPU each, kept from halting; 1cpu = both on one; free = anywhere."""
+
+Role = Callable[[socket.socket, Case, float], Sample | None]
+"""One end of a measurement: its channel to the other end, the case, and the seconds it should take."""
+
+Measure = Callable[[Case, float], Sample]
+"""Takes one repeat of a case within about so many seconds."""
+
+
+@cache
+def program(name: str) -> str:
+    """Compile bench/native/<name>.c once per run; the path of the program."""
+    compiler = os.environ.get("CC") or shutil.which("cc") or "gcc"
+    target = Path(tempfile.mkdtemp(prefix="peppy-bench-")) / name
+    subprocess.run([compiler, "-O2", "-std=gnu11", "-o", target, NATIVE / f"{name}.c"], check=True)
+    return str(target)
+
+
+@contextlib.contextmanager
+def condition(name: str) -> Iterator[None]:
+    """Keep the CPUs awake where the condition says so."""
+    cpus = range(min(2, os.cpu_count() or 1)) if name == "awake" else range(0)
+    burners = [subprocess.Popen([program("burner"), str(cpu)]) for cpu in cpus]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+
+
+def in_two_processes(near: Role, far: Role, case: Case, seconds: float) -> Sample:
+    """Run both roles in processes of their own; the sample is what `near` returns."""
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    read_end, write_end = os.pipe()
+    first, second = CPUS[case.condition]
+    children = [
+        _fork(lambda: _answer(write_end, near(left, case, seconds)), first, closing=right),
+        _fork(lambda: far(right, case, seconds), second, closing=left),
+    ]
+    for end in (left, right):
+        end.close()
+    return _collect(case, children, read_end, write_end)
+
+
+def in_one_process(role: Measure, case: Case, seconds: float) -> Sample:
+    """Run a role that needs no other end in a process of its own, on the first CPU of the case."""
+    read_end, write_end = os.pipe()
+    child = _fork(lambda: _answer(write_end, role(case, seconds)), CPUS[case.condition][0], closing=None)
+    return _collect(case, [child], read_end, write_end)
+
+
+def _answer(write_end: int, sample: Sample | None) -> None:
+    assert sample is not None
+    with open(write_end, "w") as answer:
+        json.dump({"n": sample.n, "times": list(sample.times), "value": sample.value, "lost": sample.lost}, answer)
+
+
+def _collect(case: Case, children: Sequence[int], read_end: int, write_end: int) -> Sample:
+    os.close(write_end)
+    with open(read_end) as answer:
+        text = answer.read()
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    if any(statuses):
+        raise RuntimeError(f"a process of {case} failed")
+    return Sample(**json.loads(text))
+
+
+def _fork(body: Callable[[], object], cpu: int, closing: socket.socket | None) -> int:
+    """Run `body` in a child, pinned, without the garbage collector, and for a limited time."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        if closing is not None:
+            closing.close()
+        signal.alarm(int(WATCHDOG))  # a hang ends the measurement instead of the day
+        if cpu >= 0:
+            os.sched_setaffinity(0, {cpu % (os.cpu_count() or 1)})
+        gc.disable()
+        body()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def interleaved(
+    plan: Sequence[tuple[Case, Measure]], repeats: int, seconds: float
+) -> Iterator[tuple[Case, list[Sample]]]:
+    """Measure A B C, A B C, ... so that a slow minute of the machine falls on all of them."""
+    samples: dict[Case, list[Sample]] = {case: [] for case, _ in plan}
+    for _ in range(repeats):
+        for name in CPUS:
+            chosen = [(case, measure) for case, measure in plan if case.condition == name]
+            with condition(name) if chosen else contextlib.nullcontext():
+                for case, measure in chosen:
+                    samples[case].append(measure(case, seconds))
+    yield from samples.items()

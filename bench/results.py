@@ -1,0 +1,126 @@
+"""What one run says: rows with their spread, the machine and the commit, as JSON and as a table."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+SCHEMA = 1
+LATEST = Path(__file__).parent / "results" / "latest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured: `size` in bytes, `condition` one of awake, 1cpu, free, `mode` such as raw-block."""
+
+    suite: str
+    peer: str
+    test: str
+    size: int
+    mode: str
+    condition: str
+    unit: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One repeat of a case: `times` are one-way microseconds, or `value` a rate; `n` messages, `lost` of them."""
+
+    n: int
+    times: Sequence[float] = ()
+    value: float | None = None
+    lost: int = 0
+
+
+def row(case: Case, samples: Sequence[Sample]) -> dict[str, object]:
+    """The median over the repeats of each figure; the note ends with the range of the leading one over the repeats."""
+    quantiles = [percentiles(sample.times) for sample in samples if sample.times]
+    values = [sample.value for sample in samples if sample.value is not None]
+    p50, p99, p999 = (_median([quantile[index] for quantile in quantiles]) for index in range(3))
+    leading = values or [quantile[0] for quantile in quantiles]
+    spread = f"spread {min(leading):,.2f} to {max(leading):,.2f}"
+    return asdict(case) | {
+        "p50": p50,
+        "p99": p99,
+        "p999": p999,
+        "value": _median(values),
+        "n": sum(sample.n for sample in samples),
+        "repeats": len(samples),
+        "lost": sum(sample.lost for sample in samples),
+        "note": f"{case.note}; {spread}" if case.note else spread,
+    }
+
+
+def _median(figures: Sequence[float]) -> float | None:
+    return round(statistics.median(figures), 3) if figures else None
+
+
+def percentiles(times: Sequence[float]) -> tuple[float, float, float]:
+    """p50, p99 and p99.9 of the sorted times."""
+    ordered = sorted(times)
+    last = len(ordered) - 1
+    return ordered[last // 2], ordered[last * 99 // 100], ordered[last * 999 // 1000]
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    models = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.machine(),
+        "cpus": os.cpu_count(),
+        "memory_kib": int(Path("/proc/meminfo").read_text().split()[1]),
+        "virtual": " hypervisor" in cpuinfo,
+        "kernel": platform.release(),
+        "python": sys.version.split()[0],
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def commit() -> str:
+    """The commit measured, with `-dirty` when the tree differs from it."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def document(rows: Sequence[dict[str, object]], started: datetime) -> dict[str, object]:
+    """The whole result."""
+    return {
+        "schema": SCHEMA,
+        "machine": machine(),
+        "commit": commit(),
+        "started": started.astimezone(UTC).isoformat(timespec="seconds"),
+        "rows": list(rows),
+    }
+
+
+def write(path: Path, result: dict[str, object]) -> None:
+    """Replace the file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(result, indent=1) + "\n")
+    new.replace(path)
+
+
+def line(entry: dict[str, object]) -> str:
+    """One row for people."""
+    if entry["value"] is None:
+        figure = f"p50 {entry['p50']:>9.2f}  p99 {entry['p99']:>9.2f}  p99.9 {entry['p999']:>9.2f} {entry['unit']}"
+    else:
+        figure = f"{entry['value']:>15,.2f} {entry['unit']}"
+    lost = f"  lost {entry['lost']:,}" if entry["lost"] else ""
+    name = f"{entry['test']:<16} {entry['peer']:<22} {entry['mode']:<12} {entry['condition']:<6} {entry['size']:>9,} B"
+    return f"{name}  {figure}{lost}  n={entry['n']:,} x{entry['repeats']}  {entry['note']}"

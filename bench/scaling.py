@@ -1,0 +1,53 @@
+"""What one publish costs as readers, depth and message size grow (docs/design/performance.md, T14)."""
+
+from collections.abc import Iterator
+from time import perf_counter_ns
+
+from bench.link import BUDGET
+from bench.measure import Measure, in_one_process
+from bench.results import Case, Sample
+from peppy.ring import History, Reader, SendBuffer, Writer
+from peppy.ring import plan as plan_geometry
+
+BATCH = 256  # publishes per sample: one takes about as long as reading the clock
+
+
+def plan(quick: bool) -> Iterator[tuple[Case, Measure]]:
+    """Readers that are attached and awake, then depths, then sizes."""
+    for readers in (0, 1, 16, 64) if quick else (0, 1, 4, 16, 64):
+        yield _case(64, f"readers={readers} depth=128")
+    for depth in (8, 1024) if quick else (8, 32, 1024, 16384):
+        yield _case(64, f"readers=1 depth={depth}")
+    for size in (1024,) if quick else (1024, 16 << 10, 256 << 10):
+        yield _case(size, "readers=1 depth=128")
+
+
+def _case(size: int, note: str) -> tuple[Case, Measure]:
+    return Case("scaling", "peppy", "publish_scaling", size, "raw-poll", "awake", "us", note), measure
+
+
+def measure(case: Case, seconds: float) -> Sample:
+    """One repeat: microseconds per publish, the doorbells left out."""
+    return in_one_process(_publish, case, seconds)
+
+
+def _publish(case: Case, seconds: float) -> Sample:
+    sizes = dict(part.split("=") for part in case.note.split())
+    writer = Writer.create(plan_geometry(int(sizes["depth"]), BUDGET, case.size), topic_hash=0, schema_hash=0, mode=1)
+    readers = [_attach(writer) for _ in range(int(sizes["readers"]))]
+    publish, buffer, length = writer.publish, SendBuffer(case.size), case.size
+    times = []
+    end = perf_counter_ns() + int(seconds * 1e9)
+    while (started := perf_counter_ns()) < end or len(times) < 20:
+        for _ in range(BATCH):
+            publish(buffer, length)
+        times.append((perf_counter_ns() - started) / BATCH / 1000)
+    for reader in readers:
+        reader.close()
+    writer.close()
+    return Sample(n=len(times) * BATCH, times=times[10:])
+
+
+def _attach(writer: Writer) -> Reader:
+    claim = writer.reserve_row(-1, History.NONE)
+    return Reader.open(writer.data_fd, writer.ctrl_fd, claim, newest=False)
