@@ -1,4 +1,4 @@
-"""Programs over generated packages have full types: the examples of the reference, a new node, and one of each call."""
+"""Generated packages and programs over them have full types: the reference's examples, a new node, one of each call."""
 
 import json
 import re
@@ -11,8 +11,8 @@ import pytest
 
 from peppy.gen.scaffold import scaffold
 
-HERE = Path(__file__).parent
-REFERENCE = HERE.parent.parent / "docs" / "reference" / "node_api.md"
+PACKAGES = Path(__file__).parent / "packages"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "node_api.md"
 
 PRODUCER = """\
 import numpy
@@ -86,18 +86,23 @@ def programs() -> dict[str, tuple[str, str]]:
     }
 
 
+def project(directory: Path, package: str, text: str | None) -> None:
+    """A directory with one golden package and a program over it."""
+    shutil.copytree(PACKAGES / package / "generated" / "libs" / "peppygen", directory)
+    if text is not None:
+        (directory / "program.py").write_text(text)
+
+
 @pytest.mark.timeout(300)
-def test_programs_over_generated_packages_pass_pyright_strict(tmp_path: Path) -> None:
-    environments: list[dict[str, object]] = []
+def test_generated_packages_and_programs_over_them_pass_pyright_strict(tmp_path: Path) -> None:
     for name, (package, text) in programs().items():
-        shutil.copytree(HERE / "packages" / package / "generated" / "libs" / "peppygen", tmp_path / name)
-        (tmp_path / name / "program.py").write_text(text)
-        environments.append({"root": name})
+        project(tmp_path / name, package, text)
+    for package in ("names", "parameters"):
+        project(tmp_path / package, package, None)
     configuration = {
-        "include": [f"{name}/program.py" for name in programs()],
         "strict": ["."],
         "pythonVersion": "3.11",
-        "executionEnvironments": environments,
+        "executionEnvironments": [{"root": directory.name} for directory in tmp_path.iterdir()],
     }
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(configuration))
     pyright = Path(sys.executable).parent / "pyright"
@@ -109,4 +114,4 @@ def test_programs_over_generated_packages_pass_pyright_strict(tmp_path: Path) ->
     )
     report = json.loads(child.stdout)
     assert report["generalDiagnostics"] == []
-    assert report["summary"]["filesAnalyzed"] == len(programs())
+    assert report["summary"]["filesAnalyzed"] == len(list(tmp_path.rglob("*.py")))
