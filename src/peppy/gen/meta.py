@@ -149,6 +149,7 @@ def _type(kind: ParameterType) -> Call:
 
 def pyproject(wheel: Path) -> str:
     """The project file of peppygen; `wheel` is peppy itself, packed, under its absolute path."""
+    address = wheel.absolute().as_uri().replace("%2B", "+")  # so that the wheel's name is found in the text
     return f"""\
 [build-system]
 requires = ["setuptools>=61"]
@@ -158,7 +159,7 @@ build-backend = "setuptools.build_meta"
 name = "peppygen"
 version = "0.1.0"
 requires-python = ">=3.11"
-dependencies = ["peppy-stack @ {wheel.absolute().as_uri()}"]
+dependencies = ["peppy-stack @ {address}"]
 
 [tool.setuptools.packages.find]
 include = ["peppygen", "peppygen.*"]

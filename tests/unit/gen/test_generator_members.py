@@ -92,6 +92,6 @@ def test_the_same_input_gives_the_same_bytes_and_the_stamp_stands_last() -> None
 def test_the_project_depends_on_the_packed_wheel_by_its_path() -> None:
     wheel = Path("/home/some body/cache/peppy_stack-0.1.0+abc-cp311-abi3-linux_x86_64.whl")
     text = generate(node(), {}, sha256="0" * 64, peppy_wheel=wheel)["libs/peppygen/pyproject.toml"]
-    expected = "peppy-stack @ file:///home/some%20body/cache/peppy_stack-0.1.0%2Babc-cp311-abi3-linux_x86_64.whl"
+    expected = "peppy-stack @ file:///home/some%20body/cache/peppy_stack-0.1.0+abc-cp311-abi3-linux_x86_64.whl"
     assert isinstance(text, str)
     assert expected in text
