@@ -24,6 +24,7 @@ ARTIFACT: Final = Policy(max_entries=None, max_bytes=None, absolute_links=True)
 
 _BLOCK = 512
 _COPY_BYTES = 1 << 20
+_STREAM_BYTES = 32 << 10  # tarfile copies the rest of this many with every header
 _WINDOW_BYTES = 128 << 20  # the decompressor's memory; `zstd --ultra -22` needs it
 _EXTENSION_BYTES = 64 << 10  # of a header that continues another: far more than the longest path
 _EXTENSIONS = b"xgLK"
@@ -83,7 +84,7 @@ def _content(file: BinaryIO) -> Generator[BinaryIO]:
 
 
 def _members(file: BinaryIO) -> Iterator[Entry]:
-    with _content(file) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_COPY_BYTES) as tar:
+    with _content(file) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_STREAM_BYTES) as tar:
         for member in tar:
             yield Entry.of(member)
 
@@ -167,7 +168,7 @@ def _extract(file: BinaryIO, target: Path, policy: Policy) -> None:
         target.mkdir(parents=True)
     try:
         with storage_errors("extract to", target):
-            with _content(file) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_COPY_BYTES) as tar:
+            with _content(file) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_STREAM_BYTES) as tar:
                 for member in tar:
                     entry = check.add(Entry.of(member))
                     if entry.is_symbolic_link:
