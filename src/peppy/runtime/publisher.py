@@ -54,6 +54,7 @@ class TopicWriter:
         self._closed = False
         self._publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
         self.put: Callable[[Any], None] = self._first
+        plan.prepare_encode()
 
     def stream(self, length: int) -> Writer:
         """The stream, made now if this is the first message, of `length` bytes."""

@@ -12,13 +12,17 @@ FIRST_ROOM = 4096
 
 
 class Taken(NamedTuple):
-    """One message and where it comes from; `message` is the payload class, or None without payload."""
+    """One message and where it comes from; `message` is the payload class, or None without payload.
+
+    `view` keeps the arrays of a message in place; None for a message with values of its own.
+    """
 
     source: "Source"
     message: Any
     sequence: int
     publish_time_ns: int
     receive_time_ns: int
+    view: View | None
 
 
 class Source:
@@ -55,13 +59,13 @@ class Source:
         message = self._plan.decode(memoryview(self._buffer.data)[:length])
         return self._taken(message, sequence, publish_time_ns)
 
-    def take_loan(self) -> tuple[View, Taken] | Outcome:
-        """The next message with its arrays in place, and the view that keeps them there."""
+    def take_loan(self) -> Taken | Outcome:
+        """The next message with its arrays in place; `view` keeps them there."""
         view = self.reader.take_view()
         if isinstance(view, Outcome):
             return view
         message = self._plan.decode(view.data, owned=False)
-        return view, self._taken(message, view.sequence, view.publish_time_ns)
+        return self._taken(message, view.sequence, view.publish_time_ns, view)
 
     def take_many(self, buffer: ReceiveBuffer, limit: int) -> list[Taken] | Outcome:
         """Up to `limit` messages in one call of the core."""
@@ -84,5 +88,5 @@ class Source:
         """The row's counters."""
         return self.reader.stats()
 
-    def _taken(self, message: Any, sequence: int, publish_time_ns: int) -> Taken:
-        return Taken(self, message, sequence, publish_time_ns, monotonic_ns())
+    def _taken(self, message: Any, sequence: int, publish_time_ns: int, view: View | None = None) -> Taken:
+        return Taken(self, message, sequence, publish_time_ns, monotonic_ns(), view)

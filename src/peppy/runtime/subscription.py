@@ -11,7 +11,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
 from math import inf
@@ -82,11 +82,12 @@ class Subscription(Generic[M]):
         self._closed = False
         self._known: Future[None] = Future()
         self._refusal: PeppyError | None = None
-        self._last: Taken | None = None
+        self._last: tuple[str, int, int, int] | None = None
         self._ended = SubscriptionStats(0, 0, 0, 0)  # of streams that are finished
         self._lost_unsaid = 0
         self._warn_after = 0.0
         self._batch: ReceiveBuffer | None = None
+        plan.prepare_decode()
         control.open_subscription(self)
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -140,8 +141,7 @@ class Subscription(Generic[M]):
     @property
     def info(self) -> MessageInfo | None:
         """Of the last message that this subscription returned."""
-        taken = self._last
-        return None if taken is None else _info(taken)
+        return None if self._last is None else MessageInfo(*self._last)
 
     def stats(self) -> SubscriptionStats:
         """Counters over all producers, those that are gone included."""
@@ -241,21 +241,22 @@ class Subscription(Generic[M]):
 
     # --- taking ------------------------------------------------------------------------------------------------------
 
-    def _take(self) -> Taken | None:
+    def _take(self, take: Callable[[Source], Taken | Outcome] = Source.take) -> Taken | None:
         with self._lock:
             sources = self._sources
             if self._refusal is not None:
                 self._check_refusal()
             for source in sources if len(sources) == 1 else self._in_turn():
-                taken = self._take_from(source)
+                taken = self._take_from(source, take)
                 if taken is not None:
                     return taken
         return None
 
-    def _take_from(self, source: Source) -> Taken | None:
+    def _take_from(self, source: Source, take: Callable[[Source], Taken | Outcome] = Source.take) -> Taken | None:
+        """The next message of one stream; a stream that has come to its end is dropped."""
         while True:
             try:
-                taken = source.take()
+                taken = take(source)
             except DecodeError as error:
                 print(f"[ERROR] DecodeError: {error}", file=sys.stderr, flush=True)
                 continue
@@ -283,23 +284,12 @@ class Subscription(Generic[M]):
             self._note(taken)
         return batch
 
-    def _next_loan_now(self) -> ReadLoan[M] | None:
-        with self._lock:
-            self._check_refusal()
-            for source in self._in_turn():
-                loaned = source.take_loan()
-                if isinstance(loaned, Outcome):
-                    continue
-                view, taken = loaned
-                self._note(taken)
-                return ReadLoan(view, taken.source.producer, taken.message, _info(taken))
-        return None
-
     async def _next_loan(self) -> ReadLoan[M] | None:
-        while (loan := self._next_loan_now()) is None:
+        while (taken := self._take(Source.take_loan)) is None:
             if not await self._sleep():
                 return None
-        return loan
+        assert taken.view is not None
+        return ReadLoan(taken.view, taken.source.producer, taken.message, _info(taken))
 
     def _in_turn(self) -> list[Source]:
         """All streams, the one with the longest-waiting message first: no producer starves another."""
@@ -310,7 +300,7 @@ class Subscription(Generic[M]):
         return [source for _, source in sorted(waiting, key=_age)]
 
     def _note(self, taken: Taken) -> None:
-        self._last = taken
+        self._last = (taken.source.producer, taken.sequence, taken.publish_time_ns, taken.receive_time_ns)
         lost = taken.source.lost_since(taken.sequence)
         if lost:
             self._lost_unsaid += lost

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from peppygen import NodeBuilder, NodeRunner
 from peppygen.consumed_topics import camera_frames, host_readings, imu_samples
 from peppygen.parameters import Parameters
@@ -24,9 +25,15 @@ async def watch_camera(meter: Meter, frames: camera_frames.Subscription, picture
             frame = loan.message
             meter.count(loan.info, zlib.crc32(frame.data) == frame.checksum)
             if picture and meter.received == 1:
+                # The image points into the ring too: it stays unchanged until the file is written.
                 image = np.frombuffer(frame.data, np.uint8).reshape(frame.height, frame.width, 3)
-                await asyncio.to_thread(write_png, Path(picture), image)
-                print(f"wrote {picture}")
+                asyncio.create_task(save(Path(picture), image))  # noqa: RUF006 (the runtime keeps the task)
+
+
+async def save(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write the picture beside everything else."""
+    await asyncio.to_thread(write_png, path, image)
+    print(f"wrote {path}")
 
 
 async def watch_imu(meter: Meter, samples: imu_samples.Subscription) -> None:
