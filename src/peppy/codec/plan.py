@@ -1,6 +1,5 @@
 """One plan per format: how its payloads are encoded, decoded and filled in place (docs/reference/messages.md)."""
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +12,7 @@ from peppy.codec.loan import Room
 from peppy.codec.payload import Shape
 from peppy.codec.size import fixed_size
 from peppy.errors import DecodeError
-from peppy.model.types import MessageFormat, Token, bulk_fields, schema_hash
+from peppy.model.types import MessageFormat, bulk_fields, schema_hash
 
 M = TypeVar("M")
 
@@ -66,11 +65,8 @@ class Plan(Generic[M]):
 
     def prepare_decode(self) -> None:
         """Compile `decode` now and load what its arrays need: the first message is not to be slower than the rest."""
-        if self.message_format is None:
-            return
-        self.decode = compile_decoder(self.member, self.message_format, self.classes)
-        if any(field.token not in (Token.BYTES, Token.U8) for field in bulk_fields(self.message_format)):
-            importlib.import_module("numpy")
+        if self.message_format is not None:
+            self.decode = compile_decoder(self.member, self.message_format, self.classes)
 
     def prepare_encode(self) -> None:
         """Compile `encode` now."""
