@@ -422,3 +422,32 @@ def test_without_a_daemon_status_and_info_say_so_and_start_none(home: Path) -> N
 def test_stopping_what_does_not_run_is_no_failure(home: Path) -> None:
     answer = peppy("service", "stop", home=home)
     assert (answer.returncode, answer.stdout) == (0, "Daemon not running\n")
+
+
+def test_the_stack_in_json_names_edges_from_and_to(home: Path) -> None:
+    stack = Stack((), (), (answers.Edge("a:v1", "b:v1", None, True),))
+    with ScriptedDaemon(home, {frames.StackList: stack}):
+        answer = peppy("stack", "list", "--json", home=home)
+    assert json.loads(answer.stdout)["data"] == {
+        "nodes": [],
+        "standalone": [],
+        "edges": [{"from": "a:v1", "to": "b:v1", "via_interface": None, "missing": True}],
+    }
+
+
+def test_an_interrupted_follower_leaves_the_instance_running(home: Path) -> None:
+    log = home / "logs" / "run" / "base.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(RUN_LOG.partition("[2026-02-17T10:15:29")[0])
+    with ScriptedDaemon(home, chain(home)) as daemon:
+        command = [*PROGRAM, "node", "run", NODE, "-f"]
+        with subprocess.Popen(
+            command, env=environment_of(home, {}), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            while "count 1" not in process.stdout.readline():
+                pass
+            os.kill(process.pid, signal.SIGINT)
+            _, err = process.communicate(timeout=WATCHDOG_SECS)
+    assert (process.returncode, err) == (0, "[INFO] instance base keeps running\n")
+    assert not daemon.requests(frames.Cancel)
