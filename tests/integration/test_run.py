@@ -328,8 +328,7 @@ def test_an_id_is_free_when_no_process_of_it_is_left(shared: LivingDaemon, tmp_p
 
 
 def test_a_running_node_that_does_not_answer_is_unhealthy_until_it_does(shared: LivingDaemon, tmp_path: Path):
-    body = "import socket, os\ndef setup(params, runner):\n    print('fds', len(os.listdir('/proc/self/fd')))\n"
-    shared.run(shared.ready(make_python_node(tmp_path, body=body)), "one")
+    shared.run(shared.ready(make_python_node(tmp_path)), "one")
     row = shared.instance_row("one")
     os.kill(row.pid, signal.SIGSTOP)
     try:

@@ -13,10 +13,13 @@ from peppy.errors import PeppyError
 from peppy.protocol.answers import Answer
 from peppy.protocol.failures import failed
 from peppy.protocol.frame import ConnectionClosed, ProtocolViolation
-from peppy.protocol.frames import Done, Failed, Frame
+from peppy.protocol.frames import Done, Failed, Frame, Info, NodeInfo, NodeLogs, StackList, TopicList
 
 OPEN_REQUESTS = 4096
 """More than this many running requests of one peer end its connection."""
+
+QUESTIONS = frozenset({Info, StackList, TopicList, NodeInfo, NodeLogs})
+"""Requests that change nothing are answered until the end."""
 
 logger = logging.getLogger(__name__)
 Request = TypeVar("Request", bound=Frame)
@@ -50,8 +53,9 @@ class Dispatcher:
             asyncio.get_running_loop().call_soon(task.cancel)  # after its first step, so that it answers
 
     async def end(self, spared: asyncio.Task[object] | None) -> None:
-        """Refuses new requests, cancels all but the `spared` one and waits until they have answered."""
+        """Refuses new requests but questions, cancels all but the `spared` one and waits until they have answered."""
         self._refusal = PeppyError("the peppy daemon is stopping", kind="Refused", hint="try again in a moment")
+        await asyncio.sleep(0)  # a task that is cancelled before its first step would never answer
         others = [task for task in self._running if task is not spared]
         for task in others:
             task.cancel()
@@ -79,7 +83,7 @@ class Dispatcher:
     async def _answer(self, request: Frame, operation: Operation) -> Done | Failed:
         name = type(request).__name__
         try:
-            if self._refusal is not None:
+            if self._refusal is not None and type(request) not in QUESTIONS:
                 raise self._refusal
             result = await self._handlers[type(request)](request, operation)
             return Done(msgspec.Raw(msgspec.msgpack.encode(result)))

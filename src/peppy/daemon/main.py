@@ -22,7 +22,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         asyncio.run(serve(home, options.core_node_name))
     except PeppyError as error:
-        print(f"[ERROR] {error.kind}: {error}", file=sys.stderr, flush=True)
+        text = str(error) if error.details else f"{error.kind}: {error}"  # details name their kinds themselves
+        print(f"[ERROR] {text}", file=sys.stderr, flush=True)
         return FAILED
     return 0
 

@@ -20,14 +20,13 @@ def refuse_unsupported(manifest: NodeManifest) -> None:
     """Raises InvalidInput naming every member that no daemon of this version serves."""
     problems = [
         Problem("NotSupported", f"{what} of `{manifest.reference}` is not supported yet")
-        for what in unsupported(manifest)
+        for what in _unsupported(manifest)
     ]
     if problems:
         raise InvalidInput(problems, hint="leave these members out")
 
 
-def unsupported(manifest: NodeManifest) -> Iterator[str]:
-    """Every member that cannot be served yet, in words."""
+def _unsupported(manifest: NodeManifest) -> Iterator[str]:
     for topic in manifest.emitted_topics:
         if topic.qos not in _SUPPORTED:
             yield f"topic `{topic.name}` (qos_profile `{topic.qos.word}`)"

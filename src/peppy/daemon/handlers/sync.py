@@ -6,7 +6,7 @@ from pathlib import Path
 from peppy.daemon import library
 from peppy.daemon.core import Core
 from peppy.daemon.operation import Operation, in_thread
-from peppy.daemon.refusals import unsupported
+from peppy.daemon.refusals import refuse_unsupported
 from peppy.errors import InvalidInput, PeppyError
 from peppy.gen.package import Tree, module_counts
 from peppy.graph.assemble import check_add
@@ -35,7 +35,8 @@ async def handle(core: Core, request: NodeSync, operation: Operation) -> Synced:
 def _sync(core: Core, directory: Path, stack: Stack) -> Synced:
     document = read_node(directory)
     trees = [select_variant(document, directory, name) for name in _variants(document)]
-    _check(trees[0].manifest, stack)
+    refuse_unsupported(document.manifest)
+    _check(document.manifest, stack)
     libraries = _libraries(core, trees, stack)
     for tree, files in libraries:
         library.write(files, tree.directory)
@@ -70,15 +71,7 @@ def _libraries(core: Core, trees: list[EffectiveManifest], stack: Stack) -> list
 
 
 def _warnings(trees: list[EffectiveManifest]) -> Iterator[str]:
-    manifest = trees[0].manifest
     for tree in trees:
         execution = tree.manifest.execution
         if execution is not None and not library.has_library(tree.manifest):
             yield f"no library is generated for language `{execution.language}` (variant `{tree.variant}`)"
-    for what in unsupported(manifest):
-        yield f"{what} is not supported yet"
-    for action in manifest.exposed_actions:
-        if action.unused_goal_response is not None:
-            yield f"action `{action.name}`: the response format of `goal_service` has no effect"
-        if action.unused_result_request is not None:
-            yield f"action `{action.name}`: the request format of `result_service` has no effect"
