@@ -19,6 +19,11 @@ class BuildWithPrograms(build_ext):
             return str(Path(*package, name.replace("_", "-")))
         return super().get_ext_filename(fullname)
 
+    def copy_extensions_to_source(self) -> None:
+        """An editable install puts the program into the source tree, where its directory is not tracked."""
+        Path("src/peppy/_bin").mkdir(exist_ok=True)
+        super().copy_extensions_to_source()
+
     def build_extension(self, ext: Extension) -> None:
         if not isinstance(ext, Program):
             super().build_extension(ext)
