@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import pytest
 
 from peppy.errors import PeppyError
+from peppy.process import stop as stop_module
 from peppy.process.follow import follow
 from peppy.process.logs import LogLine, parse_line, read_log
 from peppy.process.records import Exit, is_alive, is_same, read_exit, read_pids, start_time
@@ -28,6 +29,7 @@ from peppy.process.watch import Shim, adopt
 
 Result = TypeVar("Result")
 WATCHDOG_SECS = 20.0
+EVIL_ROUNDS = 50 if os.environ.get("PEPPY_TORTURE") == "full" else 1  # of twenty trees each
 FOREVER = "import signal\nwhile True: signal.pause()\n"
 
 
@@ -86,7 +88,8 @@ async def open_gate(gate: Path) -> int:
         try:
             return os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
-            assert error.errno == errno.ENXIO
+            if error.errno != errno.ENXIO:
+                raise
             await asyncio.sleep(0.01)
 
 
@@ -601,11 +604,13 @@ async def no_connection(_: str) -> bool:
     return False
 
 
-def test_twenty_trees_that_ignore_sigterm_have_no_survivor(place: Path):
+@pytest.mark.torture
+@pytest.mark.parametrize("round_", range(EVIL_ROUNDS))
+def test_twenty_trees_that_ignore_sigterm_have_no_survivor(place: Path, round_: int):
     async def work() -> tuple[dict[str, Stopped], float]:
         shims: dict[str, Shim] = {}
         for number in range(20):
-            directory = place / f"run{number}"
+            directory = place / f"run{round_}_{number}"
             directory.mkdir()
             start = replace(python(place, EVIL), directory=directory, log=directory / "node.log")
             shims[str(number)] = await start_shim(start)
@@ -713,6 +718,23 @@ def test_stopping_what_has_ended_is_no_failure(place: Path):
     assert stopped.problem is None
     assert stopped.record is not None
     assert stopped.record.status == 0
+
+
+def test_a_shim_that_does_not_end_is_a_problem_and_no_hang(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stop_module, "END_LIMIT_SECS", 0.2)
+
+    async def work() -> Stopped:
+        shim = await start_shim(start_of(place, "sleep", "600"))
+        os.kill(shim.pids.shim.pid, signal.SIGSTOP)
+        stopped = await stop({"left": shim}, no_connection, grace_secs=1, hurry=asyncio.Event())
+        os.kill(shim.pids.shim.pid, signal.SIGCONT)
+        await shim.end()
+        return stopped["left"]
+
+    stopped = watched(work)
+    assert stopped.record is None
+    assert stopped.problem is not None
+    assert "are left" in stopped.problem
 
 
 def test_a_cancelled_start_leaves_no_process(place: Path):

@@ -135,7 +135,8 @@ def _failure(start: Start, status: str) -> PeppyError:
     if kind == "exec":
         return _not_executable(start, int(number), reason)
     if kind == "error":
-        return PeppyError(f"cannot start `{command}`: {reason}", kind="CommandFailed")
+        what, _, why = reason.rpartition(": ")
+        return PeppyError(f"cannot start `{command}`: `{what}`: {why}", kind="CommandFailed")
     return PeppyError(f"cannot start `{command}`: `{PROGRAM.name}` ended without a word", kind="Internal")
 
 
