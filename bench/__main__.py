@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import floors, latency, results, scaling, startup, throughput
+from bench import floors, latency, micro, results, scaling, startup, throughput
 from bench.measure import Measure, interleaved
 
 SUITES = {
@@ -22,11 +22,15 @@ def main(arguments: Sequence[str]) -> int:
     """Run the chosen suites, all of them interleaved with their floors; 0 when every figure could be taken."""
     options = _parse(arguments)
     started = datetime.now(UTC)
-    chosen = options.suite or list(SUITES)
-    plan: list[tuple[results.Case, Measure]] = [pair for name in chosen for pair in SUITES[name](options.quick)]
+    chosen = options.suite or [*SUITES, "micro"]
+    plan: list[tuple[results.Case, Measure]] = []
+    for name, cases in SUITES.items():
+        plan += cases(options.quick) if name in chosen else ()
     repeats = options.repeats or (3 if options.quick else 7)
     seconds = options.seconds or (0.1 if options.quick else 0.5)
     rows = [results.row(case, samples) for case, samples in interleaved(plan, repeats, seconds)]
+    if "micro" in chosen:
+        rows += micro.rows(options.quick)
     for entry in rows:
         print(results.line(entry))
     results.write(options.output, results.document(rows, started))
@@ -36,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer cases and shorter ones: under a minute")
-    parser.add_argument("--suite", action="append", choices=list(SUITES), help="only this one; may be repeated")
+    parser.add_argument("--suite", action="append", choices=[*SUITES, "micro"], help="only this one; may be repeated")
     parser.add_argument("--repeats", type=int, help="how often each case is measured (default 7, quick 3)")
     parser.add_argument("--seconds", type=float, help="how long each repeat takes (default 0.5, quick 0.1)")
     parser.add_argument("--output", type=Path, default=results.LATEST, help="where the JSON goes")

@@ -115,12 +115,13 @@ def write(path: Path, result: dict[str, object]) -> None:
     new.replace(path)
 
 
+QUANTILES = {"p50": "p50", "p99": "p99", "p99.9": "p999"}
+
+
 def line(entry: dict[str, object]) -> str:
     """One row for people."""
-    if entry["value"] is None:
-        figure = f"p50 {entry['p50']:>9.2f}  p99 {entry['p99']:>9.2f}  p99.9 {entry['p999']:>9.2f} {entry['unit']}"
-    else:
-        figure = f"{entry['value']:>15,.2f} {entry['unit']}"
+    quantiles = [f"{name} {entry[key]:>9.2f}" for name, key in QUANTILES.items() if entry[key] is not None]
+    figure = "  ".join(quantiles) if entry["value"] is None else f"{entry['value']:>15,.2f}"
     lost = f"  lost {entry['lost']:,}" if entry["lost"] else ""
     name = f"{entry['test']:<16} {entry['peer']:<22} {entry['mode']:<12} {entry['condition']:<6} {entry['size']:>9,} B"
-    return f"{name}  {figure}{lost}  n={entry['n']:,} x{entry['repeats']}  {entry['note']}"
+    return f"{name}  {figure} {entry['unit']}{lost}  n={entry['n']:,} x{entry['repeats']}  {entry['note']}"

@@ -26,6 +26,8 @@ _NOTHING = Outcome.EMPTY
 _take = lib.peppy_take
 _take_copy = lib.peppy_take_copy
 _unpin = lib.peppy_unpin
+_wait = lib.peppy_wait
+_INTERRUPTED = -errno.EINTR
 
 
 class View(NamedTuple):
@@ -146,14 +148,15 @@ class Reader:
         `doorbell` is the eventfd that the row was reserved with. Signal handlers run; their exceptions come through.
         """
         spin_ns = int(spin_us * 1000)
-        left_ns = -1 if timeout is None else max(0, int(timeout * 1e9))
+        if timeout is None:
+            while (code := _wait(self._handle, doorbell, -1, spin_ns)) == _INTERRUPTED:
+                pass
+            return _outcome(code)
+        left_ns = max(0, int(timeout * 1e9))
         deadline = monotonic_ns() + left_ns
-        while True:
-            code = lib.peppy_wait(self._handle, doorbell, left_ns, spin_ns)
-            if code != -errno.EINTR:
-                return _outcome(code)
-            if timeout is not None:
-                left_ns = max(0, deadline - monotonic_ns())
+        while (code := _wait(self._handle, doorbell, left_ns, spin_ns)) == _INTERRUPTED:
+            left_ns = max(0, deadline - monotonic_ns())
+        return _outcome(code)
 
     def writer_alive(self) -> bool:
         """False when nobody holds the writer's lease any more: take what is left, then give up."""
