@@ -91,9 +91,10 @@ def _wait(link: Link, receiver: Receiver, waiting: str) -> Callable[[], int]:
     wait, receive, doorbell = link.reader.wait, receiver.receive, link.doorbell
 
     def blocking() -> int:
-        while (number := receive()) is None:
+        while True:  # wait looks at the ring before it sleeps
             wait(doorbell)
-        return number
+            if (number := receive()) is not None:
+                return number
 
     return blocking
 

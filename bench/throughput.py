@@ -25,8 +25,7 @@ def plan(_quick: bool) -> Iterator[tuple[Case, Measure]]:
     """Paced: the reader acknowledges on a second stream, nothing is lost. Flooding: as fast as the writer can."""
     for note in (PACED, FLOODING):
         yield Case("throughput", "peppy", "throughput", SMALL, "raw-poll", "awake", "msg/s", note), measure
-    for mode in ("raw-poll", "loan-poll"):
-        yield Case("throughput", "peppy", "throughput", FRAME, mode, "awake", "GB/s", PACED), measure
+    yield Case("throughput", "peppy", "throughput", FRAME, "raw-poll", "awake", "GB/s", PACED), measure
 
 
 def measure(case: Case, seconds: float) -> Sample:
@@ -40,7 +39,7 @@ def _open(channel: socket.socket, case: Case) -> Link:
 
 def _source(channel: socket.socket, case: Case, seconds: float) -> None:
     link = _open(channel, case)
-    send = Sender(link.writer, case.size, case.mode.startswith("loan")).send
+    send = Sender(link.writer, case.size, loan=False).send
     acknowledged = _Acknowledged(link)
     window = WINDOW[case.size] if case.note == PACED else LAST
     end = perf_counter_ns() + int(seconds * 1e9)

@@ -147,7 +147,7 @@ class Reader:
 
         `doorbell` is the eventfd that the row was reserved with. Signal handlers run; their exceptions come through.
         """
-        spin_ns = int(spin_us * 1000)
+        spin_ns = int(spin_us * 1000) if spin_us else 0
         if timeout is None:
             while (code := _wait(self._handle, doorbell, -1, spin_ns)) == _INTERRUPTED:
                 pass
