@@ -217,10 +217,10 @@ def processes_of(home: Path) -> list[int]:
 
 
 def assert_nothing_is_left(home: Path) -> None:
-    """No process, no shared memory, no socket, no directory of an instance."""
+    """No process, no shared memory, no socket, no record of a daemon, no directory of a build."""
     assert processes_of(home) == []
     assert not Path("/dev/shm", board_name(home).lstrip("/")).exists()
-    left = [path.name for name in ("daemon.sock", "daemon.json", "instances/*") for path in (home / "run").glob(name)]
+    left = [path.name for name in ("daemon.sock", "daemon.json", "builds/*") for path in (home / "run").glob(name)]
     assert left == []
 
 

@@ -39,7 +39,8 @@ stack_log = logging.getLogger("peppy.stack")
 class Process:
     """The live side of an instance. `shim` is None until its program has been executed, `directory` is the shim's.
 
-    `ended`: the child is gone. `gone`: no process of it is left, and its record says how it ended.
+    `executed`: its program has been. `ended`: the child is gone. `gone`: no process of it is left, and its record says
+    how it ended.
     """
 
     instance: Instance
@@ -51,7 +52,9 @@ class Process:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     healthy: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    executed: asyncio.Event = field(default_factory=asyncio.Event)
     stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    stop_ended: asyncio.Event = field(default_factory=asyncio.Event)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -95,6 +98,7 @@ class Supervisor:
     def adopt(self, instance: Instance, shim: Shim) -> Process:
         """An instance that an earlier daemon started."""
         process = Process(instance, shim.directory, shim)
+        process.executed.set()
         self.processes[instance.instance_id] = process
         self._spawn(self._watch(process, shim))
         return process
@@ -114,6 +118,7 @@ class Supervisor:
         shim = await start_shim(start)
         process.shim = shim
         process.instance.pids = shim.pids
+        process.executed.set()
         self._spawn(self._watch(process, shim))
         _tell(process.instance, f"started (pid {shim.pids.child.pid})")
 
@@ -133,13 +138,7 @@ class Supervisor:
 
     async def _wait_for(self, process: Process, event: asyncio.Event, limit_secs: float, late: str | None) -> None:
         """Waits for the event; `late` says what it means when it does not come (None: nothing)."""
-        signals = (event, process.ended, process.stop_asked)
-        waits = [asyncio.create_task(signal.wait()) for signal in signals]
-        try:
-            await asyncio.wait(waits, timeout=limit_secs, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await _first_of(event, process.ended, process.stop_asked, timeout=limit_secs)
         name = f"`{process.instance.instance_id}` of `{process.instance.reference}`"
         if process.stop_asked.is_set():
             raise PeppyError(f"{name} was stopped while it started", kind="Aborted")
@@ -151,8 +150,8 @@ class Supervisor:
     async def fail_start(self, process: Process) -> None:
         """Ends whatever a failed start has left and makes the instance `failed`, or `finished` when it was stopped."""
         instance = process.instance
-        if process.stopping is not None and process.shim is not None:
-            await asyncio.shield(process.stopping)
+        if instance.state is State.STOPPING and process.shim is not None:
+            await process.stop_ended.wait()
             return
         record = None
         if process.shim is not None:
@@ -181,20 +180,23 @@ class Supervisor:
         process.ended.set()
         if not unasked:
             return
-        await self._save()
+        await self._persist()
         shim.terminate()  # what the child left behind ends before the id is free
         await shim.end()
         await self._forget(process, remove=instance.state is State.FINISHED)
 
     async def _forget(self, process: Process, *, remove: bool) -> None:
         if remove:
-            await in_thread(self._remove_files, process.instance.instance_id)
+            try:
+                await in_thread(self._remove_files, process.instance.instance_id)
+            except PeppyError as error:
+                logger.error("%s", error.message)
         if process.shim is not None:
             process.shim.close()
         if self.processes.get(process.instance.instance_id) is process:
             del self.processes[process.instance.instance_id]
         process.gone.set()
-        await self._save()
+        await self._persist()
 
     async def settled(self, instance_id: str) -> None:
         """Waits until no process is left of an instance that has ended, so that its id is free."""
@@ -203,36 +205,45 @@ class Supervisor:
             await process.gone.wait()
 
     async def stop(self, instances: Iterable[Instance], reason: str) -> dict[str, Stopped]:
-        """Stops instances together with one grace; the results by instance id. Goes on when the caller is cancelled.
+        """Stops live instances together with one grace; the results by instance id.
 
-        Raises PeppyError when processes of an instance cannot be ended: it stays `stopping`.
+        Goes on when the caller is cancelled. Raises PeppyError when processes of an instance cannot be ended: it stays
+        `stopping`.
         """
-        tasks = {instance.instance_id: self._begin_stop(instance, reason) for instance in instances}
-        if not tasks:
-            return {}
-        await self._save()
-        results = await asyncio.shield(asyncio.gather(*tasks.values()))
-        stopped = dict(zip(tasks, results, strict=True))
+        wanted = [self.processes[instance.instance_id] for instance in instances]
+        for process in wanted:
+            if process.instance.state is not State.STOPPING:
+                self._registry.set_state(process.instance, State.STOPPING)
+            process.stop_asked.set()
+        return await asyncio.shield(asyncio.create_task(self._stop_all(wanted, reason)))
+
+    async def _stop_all(self, wanted: list[Process], reason: str) -> dict[str, Stopped]:
+        if wanted:
+            await self._persist()  # before anybody is asked: a daemon that takes over goes on with it
+        results = await asyncio.gather(*(self._begin_stop(process, reason) for process in wanted))
+        stopped = dict(zip((process.instance.instance_id for process in wanted), results, strict=True))
         problems = [f"`{name}`: {result.problem}" for name, result in stopped.items() if result.problem]
         if problems:
             raise PeppyError(f"cannot stop {'; '.join(problems)}", kind="Internal", hint="try `peppy node stop` again")
         return stopped
 
-    def _begin_stop(self, instance: Instance, reason: str) -> asyncio.Task[Stopped]:
-        process = self.processes[instance.instance_id]
-        if process.stopping is None or process.stopping.done():
-            if instance.state is not State.STOPPING:
-                self._registry.set_state(instance, State.STOPPING)
-            process.stop_asked.set()
+    def _begin_stop(self, process: Process, reason: str) -> asyncio.Task[Stopped]:
+        """One stop at a time: who comes second gets the result of the first."""
+        if process.stopping is None or (process.stopping.done() and not process.gone.is_set()):
             process.stopping = asyncio.create_task(self._stop(process, reason))
         return process.stopping
 
     async def _stop(self, process: Process, reason: str) -> Stopped:
-        instance = process.instance
-        if process.shim is None:  # its start sees the wish before it executes anything
-            await process.gone.wait()
-            return Stopped(None)
-        grace_secs = self._limits.shutdown_grace_secs
+        try:
+            await _first_of(process.executed, process.gone)
+            if process.shim is None:  # its start has seen the wish before it executed anything
+                return Stopped(None)
+            return await self._stop_processes(process, process.shim, reason)
+        finally:
+            process.stop_ended.set()
+
+    async def _stop_processes(self, process: Process, shim: Shim, reason: str) -> Stopped:
+        instance, grace_secs = process.instance, self._limits.shutdown_grace_secs
 
         async def request_shutdown(_: str) -> bool:
             if process.session is None or process.session.closed:
@@ -240,16 +251,24 @@ class Supervisor:
             process.session.send(Shutdown(reason, grace_secs))
             return True
 
-        shims = {instance.instance_id: process.shim}
-        results = await stop(shims, request_shutdown, grace_secs=grace_secs, hurry=self.hurry)
+        results = await stop({instance.instance_id: shim}, request_shutdown, grace_secs=grace_secs, hurry=self.hurry)
         result = results[instance.instance_id]
         if result.problem is not None:
             logger.error("cannot stop `%s`: %s", instance.instance_id, result.problem)
             return result
+        if result.killed:
+            logger.warning("`%s` had to be killed", instance.instance_id)
         self._registry.set_state(instance, State.FINISHED, exit_of(result.record))
         _tell(instance, f"stopped{' (killed)' if result.killed else ''}")
         await self._forget(process, remove=True)
         return result
+
+    async def _persist(self) -> None:
+        """What happens to processes goes on when the disk is full; the next change is written with it."""
+        try:
+            await self._save()
+        except PeppyError as error:
+            logger.error("%s", error.message)
 
     def release(self) -> None:
         """Lets all instances live on without this daemon."""
@@ -343,6 +362,16 @@ class Supervisor:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("supervision failed", exc_info=error)
+
+
+async def _first_of(*events: asyncio.Event, timeout: float | None = None) -> None:
+    """Waits until one of the events is set, at most `timeout` seconds."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def exit_of(record: ExitRecord | None) -> answers.Exit:
