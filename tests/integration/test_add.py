@@ -1,8 +1,11 @@
 """`peppy node add` at a real daemon (docs/reference/daemon.md, Add)."""
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 from living import LivingDaemon, make_node
 
 from peppy.protocol.frames import NodeAdd
@@ -173,3 +176,42 @@ def test_a_variant_gives_its_tree_and_execution(shared: LivingDaemon, tmp_path: 
 
 def test_a_manifest_file_stands_for_its_directory(shared: LivingDaemon, tmp_path: Path):
     assert shared.add(make_node(tmp_path) / "peppy.json5").node == "echoer:0.1.0"
+
+
+# --- archives --------------------------------------------------------------------------------------------------------
+
+
+def packed(source: Path, archive: Path, prefix: str = "") -> Path:
+    """The files of a source as a `.tar.zst`, below `prefix`."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for path in sorted(source.rglob("*")):
+            tar.add(path, f"{prefix}{path.relative_to(source)}", recursive=False)
+    archive.write_bytes(zstandard.compress(content.getvalue()))
+    return archive
+
+
+@pytest.mark.parametrize("prefix", ["", "echoer-0.1.0/"])
+def test_an_archive_is_a_source(shared: LivingDaemon, tmp_path: Path, prefix: str):
+    archive = packed(make_node(tmp_path, files={"a/b": "1"}), tmp_path / "node.tar.zst", prefix)
+    assert shared.add(archive).node == "echoer:0.1.0"
+    assert Path(shared.node_row("echoer:0.1.0").config_path, "a/b").read_text() == "1"
+    assert list((shared.home / "tmp").iterdir()) == []
+
+
+def test_the_library_in_an_archive_is_made_anew(shared: LivingDaemon, tmp_path: Path):
+    source = make_node(tmp_path, language="python", files={".peppy/generator.version": "0\n"})
+    shared.add(packed(source, tmp_path / "node.tar.zst"))
+    stamp = Path(shared.node_row("echoer:0.1.0").config_path, ".peppy/generator.version")
+    assert stamp.read_text() != "0\n"
+
+
+def test_an_unsafe_archive_is_refused(shared: LivingDaemon, tmp_path: Path):
+    archive = packed(make_node(tmp_path), tmp_path / "node.tar.zst", "../")
+    assert "unsafe archive" in shared.refusal(request(archive)).message
+    assert list((shared.home / "tmp").iterdir()) == []
+
+
+def test_a_file_that_is_no_archive_is_refused(shared: LivingDaemon, tmp_path: Path):
+    (tmp_path / "node.tar.zst").write_bytes(b"x" * 100)
+    assert shared.refusal(request(tmp_path / "node.tar.zst")).kind == "Refused"

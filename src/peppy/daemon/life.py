@@ -21,6 +21,8 @@ from peppy.daemon.dispatch import Dispatcher
 from peppy.daemon.files import remove_instance
 from peppy.daemon.gate import Gate
 from peppy.daemon.handlers.table import handlers
+from peppy.daemon.health import Health
+from peppy.daemon.instance_process import Limits
 from peppy.daemon.lock import Lock
 from peppy.daemon.logs import open_logs
 from peppy.daemon.names import core_node_name
@@ -28,7 +30,7 @@ from peppy.daemon.nodes import NodeConnections
 from peppy.daemon.registry import Registry
 from peppy.daemon.server import Server
 from peppy.daemon.stack_state import StateKeeper, boot_id, described
-from peppy.daemon.supervise import Limits, Supervisor
+from peppy.daemon.supervise import Supervisor
 from peppy.daemon.topics import TopicBroker
 from peppy.errors import PeppyError
 from peppy.model.lifecycle import State
@@ -73,6 +75,8 @@ class Daemon:
         self._epoch = secrets.token_hex(16)
         self._keeper = StateKeeper(self._described, partial(save_stack, self.root))
         self.core = self._core(name or core_node_name(home), _raise_open_files())
+        grace_secs = self.configuration.seconds("lifecycle.shutdown_grace_secs")
+        self._health = Health(self.core.supervisor.processes, grace_secs)
         self.dispatcher = Dispatcher(handlers(self.core), str(self.root.daemon_log))
         self.server = self._server()
         self.board: BoardWriter | None = None
@@ -106,7 +110,7 @@ class Daemon:
     def _server(self) -> Server:
         name = self.core.registry.core_node_name
         welcome = Welcome(PROTOCOL_VERSION, __version__, os.getpid(), name, self._epoch)
-        nodes = NodeConnections(self.core.registry, self.core.supervisor, self.core.broker)
+        nodes = NodeConnections(self.core.registry, self.core.supervisor, self._health, self.core.broker)
         return Server(welcome, layout_hash(), self.dispatcher, nodes)
 
     # --- start -------------------------------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ class Daemon:
         self.board = BoardWriter.create(self.root.path, __version__, self.core.registry.core_node_name, self._epoch)
         self.server.listen(self.root.socket)
         write_file(self.root.daemon_record, self._record())
-        self._periodic = [loop.create_task(self._heartbeat()), loop.create_task(self.core.supervisor.probe_for_ever())]
+        self._periodic = [loop.create_task(self._heartbeat()), loop.create_task(self._health.probe_for_ever())]
         logger.info("peppy %s serves %s (pid %d)", __version__, self.root.path, os.getpid())
         print("ready", flush=True)
 

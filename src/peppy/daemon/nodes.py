@@ -1,5 +1,6 @@
 """Node processes at the socket: who belongs to which instance, and where their frames go."""
 
+from peppy.daemon.health import Health
 from peppy.daemon.registry import Registry
 from peppy.daemon.session import NodeSession
 from peppy.daemon.supervise import Supervisor
@@ -15,9 +16,10 @@ from peppy.protocol.frames import Frame
 class NodeConnections:
     """Connects sessions of role `node` with supervision and topics."""
 
-    def __init__(self, registry: Registry, supervisor: Supervisor, broker: TopicBroker) -> None:
+    def __init__(self, registry: Registry, supervisor: Supervisor, health: Health, broker: TopicBroker) -> None:
         self._registry = registry
         self._supervisor = supervisor
+        self._health = health
         self._broker = broker
 
     def welcomes(self, instance_id: str, reference: Reference, pid: int) -> None:
@@ -39,15 +41,15 @@ class NodeConnections:
             self._broker.connected(session)
         except ProcessLookupError:
             raise ConnectionClosed(f"process {session.pid} has ended") from None
-        self._supervisor.connected(session)
+        self._health.connected(session)
 
     def disconnected(self, session: NodeSession) -> None:
         """The connection has ended, not always the process: its streams stay while it lives."""
-        self._supervisor.disconnected(session)
+        self._health.disconnected(session)
 
     def heard(self, session: NodeSession, frame: Frame) -> None:
         """A node tells about its own life."""
-        self._supervisor.heard(session, frame)
+        self._health.heard(session, frame)
 
     def topic(self, session: NodeSession, frame: Frame, fds: tuple[int, ...]) -> Answer | None:
         """A node tells about its streams and subscriptions."""

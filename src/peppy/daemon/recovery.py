@@ -5,11 +5,12 @@ import logging
 from pathlib import Path
 
 from peppy.daemon.core import Core
+from peppy.daemon.endings import exit_of
 from peppy.daemon.files import remove_instance
+from peppy.daemon.instance_process import Process
 from peppy.daemon.operation import in_thread
 from peppy.daemon.registry import Instance, Node
 from peppy.daemon.stack_state import boot_id, restored_instance, restored_node
-from peppy.daemon.supervise import Process, exit_of
 from peppy.errors import PeppyError
 from peppy.manifest.node import read_node
 from peppy.model.lifecycle import Stage, State

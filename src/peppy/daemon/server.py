@@ -237,7 +237,7 @@ class Server:
 
 
 def _identity(hello: Hello) -> tuple[Reference, str]:
-    reference = Reference.parse(f"{hello.name}:{hello.tag}")
+    reference = Reference.parse(f"{hello.name or ''}:{hello.tag or ''}")
     if reference is None or not hello.instance_id:
         raise PeppyError("the hello of a node names no node or no instance", kind="ProtocolViolation")
     return reference, hello.instance_id

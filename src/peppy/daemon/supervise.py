@@ -1,70 +1,26 @@
-"""Instances while they live: start, connection, health, end (docs/reference/daemon.md, Run; Stop sequence; Health)."""
+"""Instances from start to end (docs/reference/daemon.md, Run; Stop sequence)."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from peppy.daemon.endings import exit_of
+from peppy.daemon.instance_process import Limits, Process, first_of, how, tell
 from peppy.daemon.operation import in_thread
 from peppy.daemon.registry import Instance, Registry
-from peppy.daemon.session import NodeSession
 from peppy.errors import PeppyError
 from peppy.model.lifecycle import State
-from peppy.process.logs import last_errors
-from peppy.process.records import Exit as ExitRecord
 from peppy.process.records import read_pids
 from peppy.process.spawn import Start, start_shim
 from peppy.process.stop import Stopped, stop
 from peppy.process.watch import Shim
-from peppy.protocol import answers
-from peppy.protocol.frames import Ending, Frame, Healthy, Probe, Ready, Shutdown
+from peppy.protocol.frames import Shutdown
 
-PROBE_PERIOD_SECS = 5.0
-PROBE_LIMIT_SECS = 3.0
-BLOCKED_LOOP_MS = 3000
 LIVES_SECS = 1.0
 """A node without generated library is up when its process has lived for so long."""
-RECONNECT_SECS = 0.5
-"""A running node without connection for so long counts as unhealthy; a process that ends is gone by then."""
-
-NOT_FOUND_STATUS = 127
-
 logger = logging.getLogger(__name__)
-stack_log = logging.getLogger("peppy.stack")
-
-
-@dataclass(eq=False, slots=True)
-class Process:
-    """The live side of an instance. `shim` is None until its program has been executed, `directory` is the shim's.
-
-    `executed`: its program has been. `ended`: the child is gone. `gone`: no process of it is left, and its record says
-    how it ended.
-    """
-
-    instance: Instance
-    directory: Path
-    shim: Shim | None = None
-    session: NodeSession | None = None
-    stopping: "asyncio.Task[Stopped] | None" = None
-    error: str | None = None
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-    healthy: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    executed: asyncio.Event = field(default_factory=asyncio.Event)
-    stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
-    stop_ended: asyncio.Event = field(default_factory=asyncio.Event)
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """`lifecycle` of the configuration, in seconds."""
-
-    ready_secs: float
-    health_secs: float
-    shutdown_grace_secs: float
 
 
 class Supervisor:
@@ -120,7 +76,7 @@ class Supervisor:
         process.instance.pids = shim.pids
         process.executed.set()
         self._spawn(self._watch(process, shim))
-        _tell(process.instance, f"started (pid {shim.pids.child.pid})")
+        tell(process.instance, f"started (pid {shim.pids.child.pid})")
 
     async def wait_until_running(self, process: Process) -> None:
         """Waits until the instance is up and makes it `running`. Raises PeppyError when it does not get there."""
@@ -134,11 +90,11 @@ class Supervisor:
             await self._wait_for(process, process.healthy, LIVES_SECS, None)
         self._registry.set_state(process.instance, State.RUNNING)
         process.instance.healthy = True
-        _tell(process.instance, "is running")
+        tell(process.instance, "is running")
 
     async def _wait_for(self, process: Process, event: asyncio.Event, limit_secs: float, late: str | None) -> None:
         """Waits for the event; `late` says what it means when it does not come (None: nothing)."""
-        await _first_of(event, process.ended, process.stop_asked, timeout=limit_secs)
+        await first_of(event, process.ended, process.stop_asked, timeout=limit_secs)
         name = f"`{process.instance.instance_id}` of `{process.instance.reference}`"
         if process.stop_asked.is_set():
             raise PeppyError(f"{name} was stopped while it started", kind="Aborted")
@@ -159,10 +115,10 @@ class Supervisor:
             record = await process.shim.end()
         if instance.state is State.STARTING:
             self._registry.set_state(instance, State.FAILED, exit_of(record))
-            _tell(instance, f"failed to start{_how(instance)}")
+            tell(instance, f"failed to start{how(instance)}")
         elif instance.state is State.STOPPING:
             self._registry.set_state(instance, State.FINISHED, exit_of(record))
-            _tell(instance, "was stopped while it started")
+            tell(instance, "was stopped while it started")
         await self._forget(process, remove=True)
 
     # --- end ---------------------------------------------------------------------------------------------------------
@@ -176,7 +132,7 @@ class Supervisor:
             finished = record is not None and record.status == 0
             self._registry.set_state(instance, State.FINISHED if finished else State.FAILED, exit_of(record))
             reason = f": {process.error}" if process.error and not finished else ""
-            _tell(instance, f"{instance.state}{_how(instance)}{reason}")
+            tell(instance, f"{instance.state}{how(instance)}{reason}")
         process.ended.set()
         if not unasked:
             return
@@ -235,7 +191,7 @@ class Supervisor:
 
     async def _stop(self, process: Process, reason: str) -> Stopped:
         try:
-            await _first_of(process.executed, process.gone)
+            await first_of(process.executed, process.gone)
             if process.shim is None:  # its start has seen the wish before it executed anything
                 return Stopped(None)
             return await self._stop_processes(process, process.shim, reason)
@@ -259,7 +215,7 @@ class Supervisor:
         if result.killed:
             logger.warning("`%s` had to be killed", instance.instance_id)
         self._registry.set_state(instance, State.FINISHED, exit_of(result.record))
-        _tell(instance, f"stopped{' (killed)' if result.killed else ''}")
+        tell(instance, f"stopped{' (killed)' if result.killed else ''}")
         await self._forget(process, remove=True)
         return result
 
@@ -278,81 +234,6 @@ class Supervisor:
             if process.shim is not None:
                 process.shim.close()
 
-    # --- connections and health --------------------------------------------------------------------------------------
-
-    def connected(self, session: NodeSession) -> None:
-        """The process of an instance has said hello; an older connection of it ends."""
-        process = self.processes[session.instance_id]
-        former, process.session = process.session, session
-        if former is not None:
-            former.close()
-        if session.state is not None:  # it comes back after a loss of the daemon
-            process.ready.set()
-        if session.state == State.RUNNING:
-            process.healthy.set()
-        if process.instance.state is State.RUNNING:
-            self._set_health(process, None)
-        elif process.instance.state is State.STOPPING:
-            session.send(Shutdown("the instance is being stopped", self._limits.shutdown_grace_secs))
-
-    def disconnected(self, session: NodeSession) -> None:
-        """A connection of an instance has ended; a process that lives on without one is unhealthy."""
-        process = self.processes.get(session.instance_id)
-        if process is None or process.session is not session:
-            return
-        process.session = None
-        if process.error is None:
-            asyncio.get_running_loop().call_later(RECONNECT_SECS, self._check_connection, process)
-
-    def heard(self, session: NodeSession, frame: Frame) -> None:
-        """A node tells about its own life."""
-        process = self.processes.get(session.instance_id)
-        if process is None or process.session is not session:
-            return
-        match frame:
-            case Ready():
-                process.ready.set()
-            case Healthy():
-                process.ready.set()
-                process.healthy.set()
-            case Ending():
-                process.error = frame.error or ""
-            case _:
-                raise ValueError(f"`{type(frame).__name__}` does not concern the life of a node")
-
-    async def probe_for_ever(self) -> None:
-        """Asks every running instance with a connection, every 5 s, whether it is well."""
-        while True:
-            await asyncio.sleep(PROBE_PERIOD_SECS)
-            for process in self.processes.values():
-                if process.session is not None and process.instance.state is State.RUNNING:
-                    self._spawn(self._probe(process, process.session))
-
-    async def _probe(self, process: Process, session: NodeSession) -> None:
-        try:
-            answer = await session.request(Probe(), timeout=PROBE_LIMIT_SECS)
-        except PeppyError as error:
-            reason = error.message
-        else:
-            assert isinstance(answer, answers.ProbeAnswer)
-            age_ms = answer.loop_age_ms
-            reason = f"event loop blocked for {age_ms // 1000} s" if age_ms >= BLOCKED_LOOP_MS else None
-        if process.session is session:
-            self._set_health(process, reason)
-
-    def _check_connection(self, process: Process) -> None:
-        if process.session is None and process.instance.state is State.RUNNING:
-            self._set_health(process, "no connection to the daemon")
-
-    def _set_health(self, process: Process, reason: str | None) -> None:
-        """`reason` says why it is unhealthy; None: it is well."""
-        instance = process.instance
-        healthy = reason is None
-        if instance.state is not State.RUNNING or instance.healthy == healthy:
-            return
-        instance.healthy = healthy
-        _tell(instance, "is healthy" if healthy else f"is unhealthy: {reason}")
-
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -362,50 +243,3 @@ class Supervisor:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("supervision failed", exc_info=error)
-
-
-async def _first_of(*events: asyncio.Event, timeout: float | None = None) -> None:
-    """Waits until one of the events is set, at most `timeout` seconds."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
-def exit_of(record: ExitRecord | None) -> answers.Exit:
-    """The exit of an instance as everybody sees it; without a record its status is unknown."""
-    if record is None:
-        return answers.Exit(None, None, datetime.now().astimezone().isoformat(timespec="milliseconds"))
-    ended = datetime.fromtimestamp(record.ended_ns / 1e9).astimezone()
-    return answers.Exit(record.status, record.signal_name, ended.isoformat(timespec="milliseconds"), record.killed)
-
-
-def startup_failure(error: PeppyError, instance: Instance, log: Path, command: tuple[str, ...]) -> PeppyError:
-    """The error of a failed start with what the process left: exit status and its last words on stderr."""
-    message, hint, kind = error.message, error.hint, error.kind
-    ended = instance.exit
-    if ended is not None and message.endswith("exited during startup"):
-        message += f": {exit_text(ended)}"
-        if ended.status == NOT_FOUND_STATUS:
-            message += f", command not found (exit status {NOT_FOUND_STATUS})"
-            hint = f"check that `{command[0]}` and what it runs are installed"
-    if lines := last_errors(log):
-        message += "\n--- stderr (last lines) ---\n" + "\n".join(lines)
-    return PeppyError(message, kind=kind, hint=hint or f"see {log}", details=error.details)
-
-
-def exit_text(ended: answers.Exit) -> str:
-    """`exit status 3`, `SIGKILL` or `exit status unknown`."""
-    if ended.signal is not None:
-        return ended.signal
-    return "exit status unknown" if ended.status is None else f"exit status {ended.status}"
-
-
-def _how(instance: Instance) -> str:
-    return f" ({exit_text(instance.exit)})" if instance.exit is not None else ""
-
-
-def _tell(instance: Instance, text: str) -> None:
-    stack_log.info("%s of %s %s", instance.instance_id, instance.reference, text)

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from peppy.daemon import library
 from peppy.daemon.core import Core
+from peppy.daemon.endings import startup_failure
 from peppy.daemon.files import remove_instance
 from peppy.daemon.gate import Hold
+from peppy.daemon.instance_process import Process
 from peppy.daemon.names import generated_name
 from peppy.daemon.operation import Operation, in_thread
 from peppy.daemon.references import known_node
 from peppy.daemon.refusals import refuse_container
 from peppy.daemon.registry import Instance, Node
 from peppy.daemon.runtime_config import write_runtime_config
-from peppy.daemon.supervise import Process, startup_failure
 from peppy.errors import InvalidInput, PeppyError, Problem
 from peppy.graph.bindings import Bound, Candidate, bind
 from peppy.manifest.document import parse_value
