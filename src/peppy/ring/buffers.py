@@ -13,12 +13,26 @@ from peppy.ring._core import ffi
 _MESSAGE_SIZE = ffi.sizeof("struct peppy_message")
 _TAKEN = Struct("=8xQQQ8x")
 _PLACED = Struct("=QQQQ8x")
+_PINNED = Struct("=8xQQQI4x")
 
 if not _MESSAGE_SIZE == _TAKEN.size == _PLACED.size:
     raise ImportError(f"struct peppy_message has `{_MESSAGE_SIZE}` bytes where `{_TAKEN.size}` were expected")
 
 taken = _TAKEN.unpack_from
 """Length, sequence and publish time (CLOCK_MONOTONIC, ns) of the first record of `ReceiveBuffer.records`."""
+
+pinned = _PINNED.unpack_from
+"""Length, sequence, publish time and pin of a `MessageRecord`'s bytes."""
+
+
+class MessageRecord:
+    """One C record of a message, as a struct to be filled and as bytes to be unpacked in one go."""
+
+    __slots__ = ("bytes", "message")
+
+    def __init__(self) -> None:
+        self.bytes = bytearray(_MESSAGE_SIZE)
+        self.message = ffi.from_buffer("struct peppy_message *", self.bytes)
 
 
 class SendBuffer:

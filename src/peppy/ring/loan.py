@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from peppy.errors import LoanReleased
 from peppy.ring._core import ffi, lib
 from peppy.ring.geometry import Geometry
-from peppy.ring.outcome import Outcome, publish_failure
+from peppy.ring.outcome import publish_failure
 
 if TYPE_CHECKING:
     from peppy.ring._core import Pointer
 
 _NO_SEQUENCE = ffi.NULL
+_TOO_MANY_HELD = lib.PEPPY_TOO_MANY_HELD
 
 
 class Loan:
@@ -32,7 +33,7 @@ class Loan:
         self._handle = handle
         self._capacity = capacity
         self._length = length
-        # Whoever pops the chunk's number decides its fate: list.pop is atomic, destructors come at any moment.
+        # Whoever pops the chunk's number decides its fate: `publish`, or the destructor of the last view.
         self._owned = [chunk]
         self._pointer: Pointer | None = ffi.gc(pointer, partial(_discard_owned, handle, self._owned))
         self._view: memoryview | None = memoryview(ffi.buffer(self._pointer, length))
@@ -52,7 +53,8 @@ class Loan:
         if not 0 <= length <= self._length:
             raise ValueError(f"`{length}` bytes of a loan of `{self._length}`")
         chunk = self._owned.pop()
-        watched = self._drop_views()
+        watched = weakref.ref(self._pointer)
+        self._view = self._pointer = None
         pointer = watched()
         if pointer is None:
             code = lib.peppy_loan_publish(self._handle, chunk, length, _NO_SEQUENCE)
@@ -64,21 +66,14 @@ class Loan:
 
     def discard(self) -> None:
         """Give the room back unpublished. A second call does nothing; views still held keep their bytes."""
-        if self._pointer is not None:
-            self._drop_views()
-
-    def _drop_views(self) -> weakref.ref[Pointer]:
-        assert self._pointer is not None
-        watched = weakref.ref(self._pointer)
         self._view = self._pointer = None
-        return watched
 
 
 def take_loan(handle: Pointer, length: int, geometry: Geometry) -> Loan:
     """Take a loan from the writer behind `handle`; the errors are those of `Writer.loan`."""
     struct = ffi.new("struct peppy_loan *")
     code = lib.peppy_loan_take(handle, length, struct)
-    if code == Outcome.TOO_MANY_HELD:
+    if code == _TOO_MANY_HELD:
         raise RuntimeError(
             f"`{geometry.loans}` loans of this publisher are held, which is the limit: publish one first"
         )
@@ -88,8 +83,5 @@ def take_loan(handle: Pointer, length: int, geometry: Geometry) -> Loan:
 
 
 def _discard_owned(handle: Pointer, owned: list[int], _pointer: Pointer) -> None:
-    try:
-        chunk = owned.pop()
-    except IndexError:
-        return
-    lib.peppy_loan_discard(handle, chunk)
+    if owned:  # else it was published, or will be by who popped it
+        lib.peppy_loan_discard(handle, owned.pop())

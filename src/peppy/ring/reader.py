@@ -8,13 +8,15 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
 from peppy.ring._core import ffi, lib
-from peppy.ring.buffers import ReceiveBuffer, taken
+from peppy.ring.buffers import MessageRecord, ReceiveBuffer, pinned, taken
 from peppy.ring.claim import Claim, to_struct
 from peppy.ring.config import StreamConfig, stream_config
 from peppy.ring.outcome import Outcome, StreamClosed, failure
 from peppy.ring.stats import ReaderStats, row_stats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from peppy.ring._core import Pointer
 
 # Plain numbers: comparing with a member of an enumeration costs as much as the call itself.
@@ -38,6 +40,9 @@ class View(NamedTuple):
     publish_time_ns: int
 
 
+_new_view: Callable[[type[View], tuple[memoryview, int, int]], View] = tuple[object].__new__  # half the price of View()
+
+
 class Reader:
     """One reader's row of one stream generation; every method may be called from any thread.
 
@@ -49,6 +54,7 @@ class Reader:
         # through `_handle`, whose death gives the row up as soon as no call uses it any more.
         self._raw = raw
         self._handle = handle
+        self._records = [MessageRecord()]
         self.config = config
 
     @classmethod
@@ -107,21 +113,23 @@ class Reader:
         With every pin but one in use the view is of a private copy, counted as `copies_forced`
         (docs/reference/qos.md, Loans). EMPTY and CLOSED as in `take_into`.
         """
-        message = ffi.new("struct peppy_message *")
-        while True:
-            code = _take(self._handle, message)
-            if code == _OK:
-                break
-            if code == _TOO_MANY_HELD:
-                return self._take_private_copy()
-            if code != _AGAIN:
-                return _outcome(code)
-        pinned = ffi.gc(message.data, partial(_unpin, self._raw, message.pin))
-        data = memoryview(ffi.buffer(pinned, message.length)).toreadonly()
-        return View(data, message.sequence, message.publish_time_ns)
+        try:
+            record = self._records.pop()  # atomic: two threads never write into one record
+        except IndexError:
+            record = MessageRecord()
+        while (code := _take(self._handle, record.message)) == _AGAIN:
+            pass
+        if code != _OK:
+            self._records.append(record)
+            return self._take_private_copy() if code == _TOO_MANY_HELD else _outcome(code)
+        length, sequence, publish_time_ns, pin = pinned(record.bytes)
+        pointer = ffi.gc(record.message.data, partial(_unpin, self._raw, pin))
+        self._records.append(record)
+        data = memoryview(ffi.buffer(pointer, length)).toreadonly()
+        return _new_view(View, (data, sequence, publish_time_ns))
 
     def _take_private_copy(self) -> View | Outcome:
-        buffer = ReceiveBuffer(self.config.capacity)
+        buffer = ReceiveBuffer(0)  # it learns the size from the message
         result = self.take_into(buffer)
         if isinstance(result, Outcome):
             return result

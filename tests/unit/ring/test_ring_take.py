@@ -131,6 +131,21 @@ def test_a_reader_knows_what_its_stream_is_made_of(stream: Stream) -> None:
     assert (config.capacity, config.depth, config.rows) == (64, 8, 4)
 
 
+def test_a_reader_knows_since_when_its_next_message_waits(stream: Stream) -> None:
+    reader = stream.reader()
+    assert reader.waiting_since() is None
+    publish_numbers(stream, 2)
+    since = reader.waiting_since()
+    assert since == reader.take_into(ReceiveBuffer(8))[2]
+    assert since <= reader.waiting_since()
+
+
+def test_a_message_that_is_lost_already_waits_since_the_beginning_of_time(stream: Stream) -> None:
+    reader = stream.reader()
+    publish_numbers(stream, 100)
+    assert reader.waiting_since() == 0
+
+
 def test_a_closed_reader_refuses_every_call(stream: Stream) -> None:
     reader, buffer = stream.reader(), ReceiveBuffer(64)
     reader.close()
