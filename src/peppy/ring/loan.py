@@ -7,8 +7,8 @@ view of it dies.
 
 from __future__ import annotations
 
-import weakref
 from functools import partial
+from sys import getrefcount
 from typing import TYPE_CHECKING
 
 from peppy.errors import LoanReleased
@@ -23,44 +23,52 @@ _NO_SEQUENCE = ffi.NULL
 _TOO_MANY_HELD = lib.PEPPY_TOO_MANY_HELD
 
 
+def _references_to_a_local() -> int:
+    mine = ffi.new("uint64_t *")
+    return getrefcount(mine)
+
+
+_OURS = _references_to_a_local()
+"""What `publish` itself holds of its pointer; how many that are depends on the interpreter's version."""
+
+
 class Loan:
     """Room for one message: fill `view`, then `publish` or `discard`, once. Dropping it discards it.
 
     `view` is a writable memoryview; its bytes are what an earlier message left there. A loan belongs to one thread.
     """
 
+    __slots__ = ("_capacity", "_chunk", "_handle", "_length", "_pointer", "_view")
+
     def __init__(self, handle: Pointer, chunk: int, pointer: Pointer, length: int, capacity: int) -> None:
         self._handle = handle
-        self._capacity = capacity
+        self._chunk = chunk
         self._length = length
-        # Whoever pops the chunk's number decides its fate: `publish`, or the destructor of the last view.
-        self._owned = [chunk]
-        self._pointer: Pointer | None = ffi.gc(pointer, partial(_discard_owned, handle, self._owned))
+        self._capacity = capacity
+        self._pointer: Pointer | None = ffi.gc(pointer, partial(_discard, handle, chunk))
         self._view: memoryview | None = memoryview(ffi.buffer(self._pointer, length))
 
     @property
     def view(self) -> memoryview:
         """The message's bytes, writable. Raises LoanReleased after `publish` and `discard`."""
         if self._view is None:
-            raise LoanReleased("the loan was published or discarded already")
+            raise _released()
         return self._view
 
     def publish(self, length: int | None = None) -> None:
         """Publish the first `length` bytes (default: all). If a view of the loan is still held, they are copied."""
-        if self._pointer is None:
-            raise LoanReleased("the loan was published or discarded already")
+        pointer = self._pointer
+        if pointer is None:
+            raise _released()
         length = self._length if length is None else length
         if not 0 <= length <= self._length:
             raise ValueError(f"`{length}` bytes of a loan of `{self._length}`")
-        chunk = self._owned.pop()
-        watched = weakref.ref(self._pointer)
         self._view = self._pointer = None
-        pointer = watched()
-        if pointer is None:
-            code = lib.peppy_loan_publish(self._handle, chunk, length, _NO_SEQUENCE)
-        else:
+        if getrefcount(pointer) > _OURS:  # every view keeps the pointer alive: somebody could still write
             code = lib.peppy_publish(self._handle, pointer, length, _NO_SEQUENCE)
-            self._owned.append(chunk)  # `pointer` is alive here, so its destructor is still to come
+        else:
+            ffi.gc(pointer, None)  # the chunk is the ring's now: nobody discards it
+            code = lib.peppy_loan_publish(self._handle, self._chunk, length, _NO_SEQUENCE)
         if code:
             raise publish_failure(code, length, self._capacity)
 
@@ -82,6 +90,9 @@ def take_loan(handle: Pointer, length: int, geometry: Geometry) -> Loan:
     return Loan(handle, struct.chunk, struct.data, length, geometry.capacity)
 
 
-def _discard_owned(handle: Pointer, owned: list[int], _pointer: Pointer) -> None:
-    if owned:  # else it was published, or will be by who popped it
-        lib.peppy_loan_discard(handle, owned.pop())
+def _discard(handle: Pointer, chunk: int, _pointer: Pointer) -> None:
+    lib.peppy_loan_discard(handle, chunk)
+
+
+def _released() -> LoanReleased:
+    return LoanReleased("the loan was published or discarded already")
