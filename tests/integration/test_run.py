@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from living import LivingDaemon, configure, eventually, is_alive, make_node, make_python_node, processes_of
 
+from peppy.errors import PeppyError
 from peppy.protocol.answers import StoppedInstance
 from peppy.protocol.frames import Cancel, NodeRun, NodeStop
 
@@ -243,6 +244,26 @@ def test_an_id_in_use_is_refused(shared: LivingDaemon, tmp_path: Path):
     pid = shared.run(node, "one").pid
     assert shared.refusal(request()).kind == "DuplicateInstanceIdAcrossStack"
     assert shared.instance_row("one").pid == pid
+
+
+def test_of_two_who_want_one_id_one_gets_it(shared: LivingDaemon, tmp_path: Path):
+    shared.ready(make_node(tmp_path))
+    kinds: list[str] = []
+
+    def attempt() -> None:
+        try:
+            shared.ask(request())
+            kinds.append("started")
+        except PeppyError as error:
+            kinds.append(error.kind)
+
+    threads = [threading.Thread(target=attempt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(kinds) == [*["DuplicateInstanceIdAcrossStack"] * 3, "started"]
+    assert shared.instance_row("one").state == "running"
 
 
 def test_the_core_nodes_id_is_in_use(shared: LivingDaemon, tmp_path: Path):

@@ -1,7 +1,8 @@
 """The parts of a daemon, one of each, as handlers see them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from peppy.daemon.config import Configuration
 from peppy.daemon.files import remove_instance, remove_node
@@ -32,6 +33,7 @@ class Core:
     open_files: int
     save: Callable[[], Awaitable[None]]
     shut_down: Callable[[bool], Awaitable[int]]
+    removals: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, asyncio.Task[None]])
 
     @property
     def idle_secs(self) -> float:
@@ -40,13 +42,29 @@ class Core:
 
     async def drop_records(self, instances: Iterable[Instance]) -> None:
         """Forgets ended instances and deletes their directories; their logs stay."""
-        dropped = list(instances)
-        for instance in dropped:
+        changed = False
+        for instance in list(instances):
             await self.supervisor.settled(instance.instance_id)
-            await in_thread(remove_instance, self.root, instance.instance_id)
-            self.registry.drop_instance(instance)
-        if dropped:
+            if self.registry.instances.get(instance.instance_id) is instance:
+                self.registry.drop_instance(instance)
+                await self._remove_directories(instance.instance_id)
+                changed = True
+        if changed:
             await self.save()
+
+    async def _remove_directories(self, instance_id: str) -> None:
+        task = asyncio.create_task(in_thread(remove_instance, self.root, instance_id))
+        self.removals[instance_id] = task
+        try:
+            await asyncio.shield(task)
+        finally:
+            if self.removals.get(instance_id) is task:
+                del self.removals[instance_id]
+
+    async def removed(self, instance_id: str) -> None:
+        """Waits until nobody deletes directories of this id any more: a new instance may have them then."""
+        if (task := self.removals.get(instance_id)) is not None:
+            await asyncio.wait([task])
 
     async def drop_node(self, node: Node) -> None:
         """Forgets a node without live instances and deletes what it has on the disk; its logs stay."""

@@ -162,10 +162,6 @@ class Registry:
         self._generation = max(self._generation, node.generation)
         self.nodes[node.reference] = node
 
-    def is_current(self, node: Node) -> bool:
-        """Whether this entry is still the one of the stack: a late result of an older one is dropped."""
-        return self.nodes.get(node.reference) is node
-
     @staticmethod
     def set_stage(node: Node, stage: Stage) -> None:
         """Moves a node to another stage."""

@@ -49,6 +49,7 @@ async def _run(core: Core, node: Node, request: NodeRun) -> Started:
     instance_id = await _free_id(core, request.instance_id)
     bound, arguments = _checked(core, node, instance_id, request, execution)
     await core.drop_records(_replaced(core, node, instance_id))
+    _check_free(core, instance_id)  # somebody may have been faster
     instance = Instance(
         instance_id=instance_id,
         reference=node.reference,
@@ -102,13 +103,18 @@ async def _free_id(core: Core, wanted: str | None) -> str:
         return generated_name({*registry.taken_ids(), *registry.instances})
     if not is_name(wanted):
         raise InvalidInput([Problem("BadName", f"{quoted(wanted)} is not an instance id: {NAME_RULE}")])
-    if wanted in registry.taken_ids():
-        holder = registry.instances.get(wanted)
-        owner = f"an instance of `{holder.reference}`" if holder else "the core node"
-        problem = Problem("DuplicateInstanceIdAcrossStack", f"the id `{wanted}` is in use by {owner}")
-        raise InvalidInput([problem], hint="choose another id")
+    _check_free(core, wanted)
     await core.supervisor.settled(wanted)
     return wanted
+
+
+def _check_free(core: Core, instance_id: str) -> None:
+    if instance_id not in core.registry.taken_ids():
+        return
+    holder = core.registry.instances.get(instance_id)
+    owner = f"an instance of `{holder.reference}`" if holder else "the core node"
+    problem = Problem("DuplicateInstanceIdAcrossStack", f"the id `{instance_id}` is in use by {owner}")
+    raise InvalidInput([problem], hint="choose another id")
 
 
 def _checked(
@@ -179,6 +185,7 @@ async def _start(core: Core, node: Node, process: Process, execution: Execution,
     log = Path(process.instance.log)
     try:
         await core.save()
+        await core.removed(process.instance.instance_id)
         await in_thread(_make_files, core, node, process.instance)
         if process.stop_asked.is_set():
             raise PeppyError(f"`{process.instance.instance_id}` was stopped while it started", kind="Aborted")
