@@ -20,6 +20,7 @@ from peppy.model.names import Reference
 from peppy.model.node import Topic
 from peppy.model.qos import QoSProfile
 from peppy.protocol.answers import Answer, Attached, StreamOpened, Subscribed, TopicCounters, TopicRow
+from peppy.protocol.frame import close_all
 from peppy.protocol.frames import (
     Attach,
     Attachment,
@@ -163,7 +164,10 @@ class TopicBroker:
 
         Raises PeppyError (`ProtocolViolation`) for an id that is in use or descriptors that are no stream.
         """
-        process = self._processes[session.instance_id]
+        process = self._processes.get(session.instance_id)
+        if process is None or process.session is not session:  # the last words of a process that has ended
+            close_all(fds)
+            return None
         match frame:
             case StreamOpen():
                 return self._stream_open(process, frame, fds)
