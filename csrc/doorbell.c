@@ -119,6 +119,7 @@ static int sleep_on(int doorbell, uint64_t deadline)
     return 1;
 }
 
+/* After a wake it looks before it arms: the bit of a reader that is awake would cost the writer a ring for nothing. */
 static int wait_for_message(struct peppy_reader *reader, int doorbell, uint64_t deadline)
 {
     for (;;) {
@@ -128,8 +129,12 @@ static int wait_for_message(struct peppy_reader *reader, int doorbell, uint64_t 
         int rang = sleep_on(doorbell, deadline);
         if (rang < 0)
             return rang;
-        if (rang == 0)
-            return look(reader);
+        result = look(reader);
+        if (result != PEPPY_EMPTY || rang == 0)
+            return result;
+        result = doorbell_accept(doorbell); /* what is no doorbell may be readable for ever: never spin on it */
+        if (result)
+            return result;
     }
 }
 

@@ -102,6 +102,57 @@ static void waiting_ends_at_its_time(void)
     peppy_writer_free(writer);
 }
 
+struct waiter {
+    struct peppy_reader *reader;
+    int bell, result;
+};
+
+static void *wait_long(void *argument)
+{
+    struct waiter *waiter = argument;
+    waiter->result = peppy_wait(waiter->reader, waiter->bell, -1, 0);
+    return NULL;
+}
+
+static void an_awake_reader_is_not_rung_for(void)
+{
+    struct waiter waiter = {.bell = new_doorbell()};
+    struct peppy_writer *writer = stream_create(64, 4, 2, 2, 1);
+    struct peppy_claim claim = stream_reserve(writer, waiter.bell, PEPPY_HISTORY_NONE);
+    struct peppy_stream_stats stats;
+    pthread_t thread;
+    waiter.reader = stream_claim(writer, &claim, 0);
+    CHECK_EQUAL(pthread_create(&thread, NULL, wait_long, &waiter), 0);
+    while (!load_relaxed(&ctrl_of(&writer->mapping)->armed))
+        sched_yield();
+    publish_number(writer, 1);
+    pthread_join(thread, NULL);
+    CHECK_EQUAL(waiter.result, PEPPY_OK);
+    publish_number(writer, 2);
+    CHECK_EQUAL(peppy_writer_stats(writer, &stats), 0);
+    CHECK_EQUAL(stats.doorbells, 1);
+    close(waiter.bell);
+    peppy_reader_close(waiter.reader);
+    peppy_writer_free(writer);
+}
+
+static void waiting_on_what_is_no_bell_is_an_error(void)
+{
+    int bell = new_doorbell(), zero = open("/dev/zero", O_RDWR | O_CLOEXEC), ends[2];
+    struct peppy_writer *writer = stream_create(64, 4, 2, 2, 1);
+    struct peppy_claim claim = stream_reserve(writer, bell, PEPPY_HISTORY_NONE);
+    struct peppy_reader *reader = stream_claim(writer, &claim, 0);
+    CHECK_EQUAL(pipe(ends), 0);
+    CHECK_EQUAL(write(ends[1], "x", 1), 1);
+    CHECK_EQUAL(peppy_wait(reader, zero, -1, 0), -ENOTTY); /* readable for ever */
+    CHECK_EQUAL(peppy_wait(reader, ends[0], -1, 0), -ENOTTY);
+    close_ends(ends);
+    close(zero);
+    close(bell);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
 static void nothing(int signal)
 {
     (void)signal;
@@ -123,18 +174,6 @@ static void a_signal_ends_the_wait(void)
     close(bell);
     peppy_reader_close(reader);
     peppy_writer_free(writer);
-}
-
-struct waiter {
-    struct peppy_reader *reader;
-    int bell, result;
-};
-
-static void *wait_long(void *argument)
-{
-    struct waiter *waiter = argument;
-    waiter->result = peppy_wait(waiter->reader, waiter->bell, -1, 0);
-    return NULL;
 }
 
 static void a_reader_closed_under_a_waiting_thread_ends_with_the_wait(void)
@@ -253,6 +292,7 @@ static void no_wake_up_is_lost_between_two_processes(void)
 
 RUN_CLAIMS(CLAIM(only_an_eventfd_is_accepted_and_it_never_blocks),
            CLAIM(the_bell_rings_once_for_a_sleeper_and_never_for_one_awake), CLAIM(a_full_bell_stops_nobody),
-           CLAIM(waiting_ends_at_its_time), CLAIM(a_signal_ends_the_wait), CLAIM(the_close_wakes_a_sleeper),
+           CLAIM(waiting_ends_at_its_time), CLAIM(an_awake_reader_is_not_rung_for),
+           CLAIM(waiting_on_what_is_no_bell_is_an_error), CLAIM(a_signal_ends_the_wait), CLAIM(the_close_wakes_a_sleeper),
            CLAIM(a_reader_closed_under_a_waiting_thread_ends_with_the_wait),
            CLAIM(no_wake_up_is_lost_between_two_processes))
