@@ -1,6 +1,7 @@
 """Starting a node or a build under a shim (docs/reference/daemon.md, Shim)."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
@@ -15,6 +16,7 @@ from peppy.process.watch import Shim, WatchedProcess
 
 PROGRAM = Path(__file__).parents[1] / "_bin" / "peppy-shim"
 STATUS_FD = 3
+TAKE_BACK_SECS = 2.0
 STATUS_LIMIT = 64 << 10  # bytes of the one line that the shim says
 
 
@@ -55,7 +57,7 @@ async def start_shim(start: Start) -> Shim:
     """Starts the shim and waits until its child has executed the command.
 
     Raises CommandNotExecutable, or PeppyError when the shim itself cannot work (directory, log, disk). A cancelled
-    start ends what it started.
+    start ends what it started, and waits for that, at most 2 s.
     """
     reader, writer = os.pipe()
     try:
@@ -68,7 +70,7 @@ async def start_shim(start: Start) -> Shim:
     try:
         status = await _read_status(reader)
     except BaseException:
-        WatchedProcess(process).signal(signal.SIGTERM)
+        await asyncio.shield(_taken_back(process))
         raise
     finally:
         os.close(reader)
@@ -76,6 +78,18 @@ async def start_shim(start: Start) -> Shim:
         return Shim(start.directory, _recorded(start, process))
     await WatchedProcess(process).ended.wait()
     raise _failure(start, status)
+
+
+async def _taken_back(process: ProcessId) -> None:
+    """Ends a shim before it has said anything, and waits: its directory may be deleted then.
+
+    Not for ever: one that hangs on a stuck disk ends when the disk lets it.
+    """
+    shim = WatchedProcess(process)
+    shim.signal(signal.SIGTERM)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(TAKE_BACK_SECS):
+            await shim.ended.wait()
 
 
 def _spawn(start: Start, status_writer: int) -> ProcessId:
