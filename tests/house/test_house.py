@@ -17,9 +17,14 @@ HEAVY = {"json5", "zstandard", "numpy", "asyncio", "posix_ipc", "cffi"}
 """Modules that the start of the command line must not pay for."""
 
 
-def tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
+MADE = {".venv", ".git", ".peppy", "build", "dist", "__pycache__", "results", "_bin"}
+"""Directories that commands make: not sources."""
+
+
+def sources(*patterns: str) -> list[Path]:
+    """Files of the project that match one of the patterns, from its root."""
+    found = [path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()]
+    return sorted(path for path in found if not MADE & set(path.relative_to(ROOT).parts) and path.name != "_core.c")
 
 
 def test_no_room_has_a_vague_name() -> None:
@@ -55,7 +60,7 @@ def test_nothing_is_left_unfinished() -> None:
     unfinished = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
     found = [
         path
-        for path in tracked("src/*.py", "csrc/*", "examples/*", "bench/*.py")
+        for path in sources("src/**/*.py", "csrc/**/*.[ch]", "examples/**/*.py", "bench/**/*.py")
         if unfinished.search(path.read_text())
     ]
     assert not found
@@ -63,13 +68,17 @@ def test_nothing_is_left_unfinished() -> None:
 
 def test_no_test_is_switched_off() -> None:
     switched_off = re.compile(r"mark\.(skip\b|xfail)|pytest\.skip\(|assert True\b")
-    found = [path for path in tracked("tests/*.py") if path != Path(__file__) and switched_off.search(path.read_text())]
+    found = [
+        path for path in sources("tests/**/*.py") if path != Path(__file__) and switched_off.search(path.read_text())
+    ]
     assert not found
 
 
 def test_no_path_of_one_machine_is_tracked() -> None:
     personal = re.compile(r"/(work|root)/[a-z]|/home/(?!ada\b|ubuntu\b)[a-z]")
-    texts = tracked("src", "csrc", "docs", "examples", "bench", "*.toml", "*.md", "Makefile", ".ci")
+    texts = sources(
+        "src/**/*.py", "csrc/**/*.[ch]", "docs/**/*.md", "examples/**/*.*", "bench/**/*.*", "*.*", "Makefile", ".ci/*"
+    )
     found = [path for path in texts if personal.search(path.read_text(errors="replace"))]
     assert not found
 
@@ -90,7 +99,7 @@ def test_every_page_that_another_page_names_exists() -> None:
     link = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
     missing = [
         f"{page.relative_to(ROOT)}: {target}"
-        for page in tracked("*.md")
+        for page in sources("*.md", "docs/**/*.md", "bench/**/*.md", "examples/**/*.md")
         for target in link.findall(page.read_text())
         if not (page.parent / target).exists()
     ]
@@ -99,7 +108,7 @@ def test_every_page_that_another_page_names_exists() -> None:
 
 def test_every_page_that_the_code_cites_exists() -> None:
     cited = re.compile(r"docs/[a-z_]+/[A-Za-z0-9_-]+\.md")
-    sources = tracked("src/*.py", "csrc/*.[ch]", "examples/*.py", "bench/*.py", "tests/*.py")
+    sources = sources("src/**/*.py", "csrc/**/*.[ch]", "examples/**/*.py", "bench/**/*.py", "tests/**/*.py")
     pages = {page for path in sources for page in cited.findall(path.read_text())}
     assert pages
     assert not [page for page in sorted(pages) if not (ROOT / page).exists()]

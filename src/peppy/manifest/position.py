@@ -17,14 +17,15 @@ Path = tuple[str | int, ...]
 DIGIT_LIMIT = 4300
 """Digits of one decimal integer; Python, and with it the json5 package, takes no more."""
 
+# No possessive quantifier on a group: Python 3.11.2 (Debian 12) loses its place after a failed alternative in one.
 BLANKS = re.compile(
     r"(?:[\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
-    r"|//[^\n\r\u2028\u2029]*+|/\*.*?\*/)*+",
+    r"|//[^\n\r\u2028\u2029]*+|/\*.*?\*/)*",
     re.DOTALL,
 )
 _STRING = {
-    '"': re.compile(r'"(?:[^"\\\n\r]|\\(?:\r\n|.))*+', re.DOTALL),
-    "'": re.compile(r"'(?:[^'\\\n\r]|\\(?:\r\n|.))*+", re.DOTALL),
+    '"': re.compile(r'"(?:[^"\\\n\r]|\\(?:\r\n|.))*', re.DOTALL),
+    "'": re.compile(r"'(?:[^'\\\n\r]|\\(?:\r\n|.))*", re.DOTALL),
 }
 _ESCAPE = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(0)(?![0-9])|(\r\n|[\n\r\u2028\u2029])|([^xu0-9\n\r\u2028\u2029]))"
@@ -35,7 +36,7 @@ _NUMBER = re.compile(
     r"|\.[0-9]++(?:[eE][+-]?[0-9]++)?)"
 )
 _WORD = re.compile(r"null|true|false")
-_KEY = re.compile(r"(?:[A-Za-z0-9_$]|[^\x00-\x7f\s\ufeff]|\\u[0-9a-fA-F]{4})++")
+_KEY = re.compile(r"(?:[A-Za-z0-9_$]|[^\x00-\x7f\s\ufeff]|\\u[0-9a-fA-F]{4})+")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
