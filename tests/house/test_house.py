@@ -108,7 +108,7 @@ def test_every_page_that_another_page_names_exists() -> None:
 
 def test_every_page_that_the_code_cites_exists() -> None:
     cited = re.compile(r"docs/[a-z_]+/[A-Za-z0-9_-]+\.md")
-    sources = sources("src/**/*.py", "csrc/**/*.[ch]", "examples/**/*.py", "bench/**/*.py", "tests/**/*.py")
-    pages = {page for path in sources for page in cited.findall(path.read_text())}
+    readers = sources("src/**/*.py", "csrc/**/*.[ch]", "examples/**/*.py", "bench/**/*.py", "tests/**/*.py")
+    pages = {page for path in readers for page in cited.findall(path.read_text())}
     assert pages
     assert not [page for page in sorted(pages) if not (ROOT / page).exists()]
