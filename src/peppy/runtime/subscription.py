@@ -351,6 +351,12 @@ class Subscription(Generic[M]):
         return not self._closed
 
     def _doorbell_rang(self) -> None:
+        if self._threads_waiting and not self._tasks_waiting and not self._closed:
+            # The bell is for threads: taking it from them and ringing again would wake this loop again and again,
+            # while they wait for the interpreter. The next task that sleeps watches it anew.
+            self._loop.remove_reader(self.doorbell)
+            self._watching = False
+            return
         with suppress(BlockingIOError):
             os.eventfd_read(self.doorbell)
         waiting, self._tasks_waiting = self._tasks_waiting, []
