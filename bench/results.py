@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -85,7 +86,9 @@ def machine() -> dict[str, object]:
 
 
 def commit() -> str:
-    """The commit measured, with `-dirty` when the tree differs from it."""
+    """The commit measured, with `-dirty` when the tree differs from it; `unknown` where git is not."""
+    if shutil.which("git") is None:
+        return "unknown"
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
         capture_output=True,
