@@ -23,7 +23,6 @@ from peppy.daemon.gate import Gate
 from peppy.daemon.handlers.table import handlers
 from peppy.daemon.health import Health
 from peppy.daemon.instance_process import Limits
-from peppy.daemon.lock import Lock
 from peppy.daemon.logs import open_logs
 from peppy.daemon.names import core_node_name
 from peppy.daemon.nodes import NodeConnections
@@ -46,12 +45,12 @@ HEARTBEAT_SECS = 1.0
 logger = logging.getLogger(__name__)
 
 
-async def serve(home: Path, name: str | None) -> None:
-    """Serves the data root `home` until a signal or a request ends it; `name` overrides the core node's name.
+async def serve(root: DataRoot, name: str | None) -> None:
+    """Serves a data root, whose lock is held, until a signal or a request ends it; `name` is the core node's, if given.
 
     Raises PeppyError, before anything is served, when the data root cannot be used.
     """
-    daemon = Daemon(home, name)
+    daemon = Daemon(root, name)
     await daemon.start()
     await daemon.ended()
 
@@ -59,11 +58,9 @@ async def serve(home: Path, name: str | None) -> None:
 class Daemon:
     """Everything that lives as long as the daemon does."""
 
-    def __init__(self, home: Path, name: str | None) -> None:
-        """Creates the data root, takes its lock and reads its configuration; PeppyError when one of them fails."""
-        self.root = DataRoot(home)
-        self.root.create()
-        self.lock = Lock(self.root.daemon_lock, home)
+    def __init__(self, root: DataRoot, name: str | None) -> None:
+        """Reads the configuration; InvalidInput when it is wrong."""
+        self.root = root
         self.configuration = config.load(self.root.config, write_file)
         open_logs(
             self.root.daemon_log,
@@ -74,7 +71,7 @@ class Daemon:
         self._boot_id = boot_id()
         self._epoch = secrets.token_hex(16)
         self._keeper = StateKeeper(self._described, partial(save_stack, self.root))
-        self.core = self._core(name or core_node_name(home), _raise_open_files())
+        self.core = self._core(name or core_node_name(root.path), _raise_open_files())
         grace_secs = self.configuration.seconds("lifecycle.shutdown_grace_secs")
         self._health = Health(self.core.supervisor.processes, grace_secs)
         self.dispatcher = Dispatcher(handlers(self.core), str(self.root.daemon_log))

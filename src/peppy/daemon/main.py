@@ -1,14 +1,15 @@
 """The daemon's program: arguments, the lock of the data root, and its exit status."""
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
 
+from peppy.daemon.lock import Lock
 from peppy.errors import PeppyError
 from peppy.model.home import data_root
 from peppy.model.names import NAME_RULE, is_name
+from peppy.store.root import DataRoot
 
 FAILED = 1
 
@@ -16,16 +17,26 @@ FAILED = 1
 def main(arguments: Sequence[str]) -> int:
     """Serves until it is told to stop; 0, or 1 after one error on stderr that says why it cannot serve."""
     options = _parse(arguments)
-    home = data_root(os.environ)
-    from peppy.daemon.life import serve
-
+    root = DataRoot(data_root(os.environ))
     try:
-        asyncio.run(serve(home, options.core_node_name))
+        root.create()
+        lock = Lock(root.daemon_lock, root.path)
+        _serve(root, options.core_node_name)
+        lock.release()
     except PeppyError as error:
         text = str(error) if error.details else f"{error.kind}: {error}"  # details name their kinds themselves
         print(f"[ERROR] {text}", file=sys.stderr, flush=True)
         return FAILED
     return 0
+
+
+def _serve(root: DataRoot, core_node_name: str | None) -> None:
+    """Imports the daemon only now: of many started at once, those without the lock end at little cost."""
+    import asyncio
+
+    from peppy.daemon.life import serve
+
+    asyncio.run(serve(root, core_node_name))
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
