@@ -149,6 +149,11 @@ class LivingDaemon:
         rows = self.ask(StackList()).nodes
         return next((found for row in rows for found in row.instances if found.instance_id == instance_id), None)
 
+    def ask_core_name(self) -> str:
+        """The core node's name."""
+        with self.client() as client:
+            return client.welcome.core_node_name
+
     def ask_logs(self, target: str, which: str) -> str:
         """The path of a log."""
         return self.ask(NodeLogs(target, which)).log

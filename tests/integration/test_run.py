@@ -268,8 +268,7 @@ def test_of_two_who_want_one_id_one_gets_it(shared: LivingDaemon, tmp_path: Path
 
 def test_the_core_nodes_id_is_in_use(shared: LivingDaemon, tmp_path: Path):
     shared.ready(make_node(tmp_path))
-    with shared.client() as client:
-        name = client.welcome.core_node_name
+    name = shared.ask_core_name()
     assert shared.refusal(request(name)).kind == "DuplicateInstanceIdAcrossStack"
 
 

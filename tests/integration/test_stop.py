@@ -85,8 +85,7 @@ def test_an_unknown_instance_stops_nothing_and_the_nearest_is_named(shared: Livi
 
 
 def test_the_core_node_is_not_stopped(shared: LivingDaemon):
-    with shared.client() as client:
-        name = client.welcome.core_node_name
+    name = shared.ask_core_name()
     error = shared.refusal(NodeStop((name,)))
     assert error.kind == "Refused"
     assert "peppy service stop" in (error.hint or "")

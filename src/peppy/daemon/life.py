@@ -41,6 +41,7 @@ from peppy.store.root import DataRoot
 from peppy.store.state import StackFile, save_stack
 
 HEARTBEAT_SECS = 1.0
+SAMPLE_SECS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,11 @@ class Daemon:
         self.board = BoardWriter.create(self.root.path, __version__, self.core.registry.core_node_name, self._epoch)
         self.server.listen(self.root.socket)
         write_file(self.root.daemon_record, self._record())
-        self._periodic = [loop.create_task(self._heartbeat()), loop.create_task(self._health.probe_for_ever())]
+        self._periodic = [
+            loop.create_task(work) for work in (self._heartbeat(), self._sample(), self._health.probe_for_ever())
+        ]
+        for task in self._periodic:
+            task.add_done_callback(_report)
         logger.info("peppy %s serves %s (pid %d)", __version__, self.root.path, os.getpid())
         print("ready", flush=True)
 
@@ -132,9 +137,13 @@ class Daemon:
 
     async def _heartbeat(self) -> None:
         while True:
-            self.core.broker.sample()
             self._beat()
             await asyncio.sleep(HEARTBEAT_SECS)
+
+    async def _sample(self) -> None:
+        while True:
+            self.core.broker.sample()
+            await asyncio.sleep(SAMPLE_SECS)
 
     # --- end ---------------------------------------------------------------------------------------------------------
 
@@ -204,6 +213,12 @@ class Daemon:
             )
         except OSError as error:
             logger.warning("cannot write the status board: %s", error.strerror)
+
+
+def _report(task: "asyncio.Task[None]") -> None:
+    """Work that goes on for ever has ended: that is a defect, unless it was cancelled."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("periodic work has ended", exc_info=error)
 
 
 def _limits(configuration: config.Configuration) -> Limits:
