@@ -46,8 +46,8 @@ class Session:
         """Answers a request of the peer."""
         self.send(Done(msgspec.Raw(msgspec.msgpack.encode(result))), request_id=request_id)
 
-    async def request(self, frame: Frame, fds: tuple[int, ...] = (), timeout: float = REQUEST_SECS) -> Answer:
-        """Asks the peer and gives its answer.
+    async def request(self, frame: Frame, fds: tuple[int, ...] = (), timeout: float | None = REQUEST_SECS) -> Answer:
+        """Asks the peer and gives its answer, which it has `timeout` seconds for; None: as long as it is there.
 
         Raises PeppyError: the peer's own refusal, `Timeout`, or `ConnectionClosed` when it goes before it answers.
         """

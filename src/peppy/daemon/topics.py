@@ -10,17 +10,17 @@ the daemon keeps its streams and rows, and registers them again.
 import asyncio
 import itertools
 import os
+import secrets
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
 from time import monotonic
-from typing import Protocol
 
+from peppy.daemon.streams import NodeSession, Process, Row, Stream, Subscription, history, mismatch
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 from peppy.model.node import Topic
 from peppy.model.qos import QoSProfile
 from peppy.protocol.answers import Answer, Attached, StreamOpened, Subscribed, TopicCounters, TopicRow
-from peppy.protocol.frame import close_all
+from peppy.protocol.frame import ConnectionClosed, close_all
 from peppy.protocol.frames import (
     Attach,
     Attachment,
@@ -35,74 +35,13 @@ from peppy.protocol.frames import (
     Subscribe,
     Unsubscribe,
 )
-from peppy.ring import History, Observer
+from peppy.ring import Observer
+
+RETRY_SECS = 1.0
+"""After so long a reader is attached again that could not be for a passing reason, such as a full descriptor table."""
 
 Passes = Callable[[str, str, str, Reference], bool]
 """passes(consumer's instance id, link_id, producer's instance id, producer's node): the slot's run-time filter."""
-
-
-class NodeSession(Protocol):
-    """What the broker needs of a node's connection."""
-
-    instance_id: str
-    reference: Reference
-    pid: int
-
-    def send(self, frame: Frame, fds: tuple[int, ...] = ()) -> None: ...
-
-    async def request(self, frame: Frame, fds: tuple[int, ...] = ()) -> Answer: ...
-
-
-@dataclass(eq=False, slots=True)
-class Stream:
-    """One topic of one producer process."""
-
-    stream_id: int
-    session: NodeSession
-    topic: str
-    qos: QoSProfile
-    schema_hash: int
-    data_fd: int
-    ctrl_fd: int
-    observer: Observer
-    order: int
-    published: int = 0
-    sampled_at: float = 0.0
-    hz: float = 0.0
-
-
-@dataclass(eq=False, slots=True)
-class Row:
-    """A place of one subscription in one stream. `ticket` is 0 until the producer has answered."""
-
-    stream: Stream
-    number: int = 0
-    ticket: int = 0
-
-
-@dataclass(eq=False, slots=True)
-class Subscription:
-    session: NodeSession
-    subscription_id: int
-    link_id: str
-    topic: str
-    schema_hash: int
-    doorbell_id: int
-    doorbell_fd: int
-    order: int
-    rows: dict[int, Row] = field(default_factory=dict[int, Row])  # by stream id
-    told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])  # refusals already reported
-
-
-@dataclass(eq=False, slots=True)
-class Process:
-    """What one node process owns, for as long as the process lives: losing its connection takes nothing away."""
-
-    session: NodeSession
-    pidfd: int
-    streams: dict[int, Stream] = field(default_factory=dict[int, Stream])
-    subscriptions: dict[int, Subscription] = field(default_factory=dict[int, Subscription])
-    doorbells: set[int] = field(default_factory=set[int])  # ids whose eventfd this process holds
 
 
 class TopicBroker:
@@ -112,7 +51,7 @@ class TopicBroker:
         self._passes = passes
         self._processes: dict[str, Process] = {}  # by instance id
         self._order = itertools.count(1)
-        self._doorbell_ids = itertools.count(1)
+        self._doorbell_ids = itertools.count(secrets.randbits(62))  # nodes keep the doorbells of an earlier daemon
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- connections ---------------------------------------------------------------------------------------------
@@ -140,7 +79,7 @@ class TopicBroker:
             task.cancel()
         for process in list(self._processes.values()):
             for stream in process.streams.values():
-                _release(stream)
+                stream.release()
             for subscription in process.subscriptions.values():
                 os.close(subscription.doorbell_fd)
             self._forget(process)
@@ -165,9 +104,11 @@ class TopicBroker:
         Raises PeppyError (`ProtocolViolation`) for an id that is in use or descriptors that are no stream.
         """
         process = self._processes.get(session.instance_id)
-        if process is None or process.session is not session:  # the last words of a process that has ended
+        if process is None or process.session is not session:  # its last words arrive behind the news of its end
             close_all(fds)
-            return None
+            if type(frame).Answer is None:
+                return None
+            raise PeppyError(f"the process of `{session.instance_id}` has ended", kind="NotFound")
         match frame:
             case StreamOpen():
                 return self._stream_open(process, frame, fds)
@@ -186,26 +127,34 @@ class TopicBroker:
         return None
 
     def _stream_open(self, process: Process, frame: StreamOpen, fds: tuple[int, ...]) -> StreamOpened:
-        if frame.stream_id in process.streams:  # registered again after a reconnect: the old descriptors are as good
-            for fd in fds:
-                os.close(fd)
-            return StreamOpened(waiting=0)
+        known = process.streams.get(frame.stream_id)
+        if known is not None:  # registered again after a reconnect: the old descriptors are as good
+            close_all(fds)
+            return StreamOpened(waiting=self._attach_all(known))
+        try:
+            stream = self._new_stream(process, frame, fds)
+        except BaseException:
+            close_all(fds)
+            raise
+        process.streams[stream.stream_id] = stream
+        for subscription in self._subscriptions():
+            if (held := subscription.held.pop(stream.stream_id, None)) is not None:
+                subscription.rows[stream.stream_id] = Row(stream, *held)
+        return StreamOpened(waiting=self._attach_all(stream))
+
+    def _new_stream(self, process: Process, frame: StreamOpen, fds: tuple[int, ...]) -> Stream:
         if self._stream(frame.stream_id) is not None:
-            for fd in fds:
-                os.close(fd)
             raise PeppyError(f"stream id `{frame.stream_id:016x}` is in use", kind="ProtocolViolation")
         data_fd, ctrl_fd = fds
         try:
-            observer = Observer.open(data_fd, ctrl_fd)
-        except OSError as error:
-            os.close(data_fd)
-            os.close(ctrl_fd)
+            qos, observer = QoSProfile(frame.qos), Observer.open(data_fd, ctrl_fd)
+        except (OSError, ValueError) as error:
             raise PeppyError(f"`{frame.topic}` is no stream: {error}", kind="ProtocolViolation") from error
-        stream = Stream(
+        return Stream(
             frame.stream_id,
             process.session,
             frame.topic,
-            QoSProfile(frame.qos),
+            qos,
             frame.schema_hash,
             data_fd,
             ctrl_fd,
@@ -213,17 +162,11 @@ class TopicBroker:
             next(self._order),
             sampled_at=monotonic(),
         )
-        process.streams[stream.stream_id] = stream
-        waiting = [subscription for subscription in self._subscriptions() if self._reads(subscription, stream)]
-        for subscription in waiting:
-            self._attach(subscription, stream)
-        return StreamOpened(waiting=len(waiting))
 
     def _subscribe(self, process: Process, frame: Subscribe, fds: tuple[int, ...]) -> Subscribed:
-        known = process.subscriptions.get(frame.subscription_id)
-        if known is not None:  # registered again after a reconnect
-            os.close(fds[0])
-            subscription = known
+        subscription = process.subscriptions.get(frame.subscription_id)
+        if subscription is not None:  # registered again after a reconnect
+            close_all(fds)
         else:
             subscription = Subscription(
                 process.session,
@@ -236,22 +179,38 @@ class TopicBroker:
                 next(self._order),
             )
             process.subscriptions[frame.subscription_id] = subscription
-        for stream_id, row, ticket in frame.held:
-            if (stream := self._stream(stream_id)) is not None:
-                subscription.rows[stream_id] = Row(stream, row, ticket)
+        self._take_over(subscription, {stream_id: (row, ticket) for stream_id, row, ticket in frame.held})
         matching = [stream for stream in self._streams() if self._reads(subscription, stream)]
         for stream in matching:
             if stream.stream_id not in subscription.rows:
                 self._attach(subscription, stream)
         return Subscribed(producers=len(matching))
 
+    def _take_over(self, subscription: Subscription, held: dict[int, tuple[int, int]]) -> None:
+        """The consumer says which rows it has; a row that it was given and does not have got lost on the way."""
+        for stream_id, row in list(subscription.rows.items()):
+            if row.ticket and held.get(stream_id) != (row.number, row.ticket):
+                del subscription.rows[stream_id]
+                row.stream.session.send(RowLeft(stream_id, row.number, row.ticket))
+        subscription.held.clear()
+        for stream_id, (number, ticket) in held.items():
+            if (stream := self._stream(stream_id)) is None:
+                subscription.held[stream_id] = (number, ticket)  # its producer has not come back yet
+            else:
+                subscription.rows[stream_id] = Row(stream, number, ticket)
+
     def _attachment_stale(self, process: Process, frame: AttachmentStale) -> None:
         subscription = process.subscriptions.get(frame.subscription_id)
-        row = subscription.rows.pop(frame.stream_id, None) if subscription else None
-        if subscription is None or row is None:
+        row = subscription.rows.get(frame.stream_id) if subscription else None
+        if subscription is None or row is None or (row.number, row.ticket) != (frame.row, frame.ticket):
             return
-        row.stream.session.send(RowLeft(frame.stream_id, frame.row, frame.ticket))
-        self._attach(subscription, row.stream)
+        stream = row.stream
+        del subscription.rows[frame.stream_id]
+        stream.session.send(RowLeft(frame.stream_id, frame.row, frame.ticket))
+        if frame.reason is None:
+            self._attach(subscription, stream)
+        else:
+            self._attach_later(stream)
 
     # --- attaching -----------------------------------------------------------------------------------------------
 
@@ -261,37 +220,64 @@ class TopicBroker:
         consumer, producer = subscription.session.instance_id, stream.session
         return self._passes(consumer, subscription.link_id, producer.instance_id, producer.reference)
 
+    def _missing(self, stream: Stream) -> list[Subscription]:
+        """Subscriptions that read the stream and have no row of it, the eldest first."""
+        found = [
+            subscription
+            for subscription in self._subscriptions()
+            if stream.stream_id not in subscription.rows and self._reads(subscription, stream)
+        ]
+        return sorted(found, key=lambda subscription: subscription.order)
+
+    def _attach_all(self, stream: Stream) -> int:
+        missing = self._missing(stream)
+        for subscription in missing:
+            self._attach(subscription, stream)
+        return len(missing)
+
+    def _attach_waiting(self, stream: Stream) -> None:
+        """A row has become free: it goes to whoever was refused first."""
+        for subscription in self._missing(stream):
+            if stream.stream_id in subscription.refused and subscription.schema_hash == stream.schema_hash:
+                self._attach(subscription, stream)
+                return
+
+    def _attach_later(self, stream: Stream) -> None:
+        def attach() -> None:
+            if self._stream(stream.stream_id) is stream:
+                self._attach_all(stream)
+
+        asyncio.get_running_loop().call_later(RETRY_SECS, attach)
+
     def _attach(self, subscription: Subscription, stream: Stream) -> None:
         if subscription.schema_hash != stream.schema_hash:
-            self._refuse(subscription, stream, "SchemaMismatch", _mismatch(subscription, stream))
+            self._refuse(subscription, stream, "SchemaMismatch", mismatch(subscription, stream))
             return
         row = Row(stream)
         subscription.rows[stream.stream_id] = row
         self._start(self._reserve(subscription, row))
 
     async def _reserve(self, subscription: Subscription, row: Row) -> None:
-        stream = row.stream
-        holder = self._processes.get(stream.session.instance_id)
-        if holder is None:
-            return
-        first = subscription.doorbell_id not in holder.doorbells
-        holder.doorbells.add(subscription.doorbell_id)
-        request = Attach(stream.stream_id, subscription.doorbell_id, _history(subscription, stream))
+        stream, session = row.stream, row.stream.session
+        holder = self._processes.get(session.instance_id)
+        if holder is None or subscription.rows.get(stream.stream_id) is not row:
+            return  # one of the two left before this could begin
         try:
-            answer = await stream.session.request(request, (subscription.doorbell_fd,) if first else ())
+            answer = await self._ask_for_row(holder, subscription, stream)
         except PeppyError as error:
-            if first and self._processes.get(stream.session.instance_id) is holder:
-                holder.doorbells.discard(subscription.doorbell_id)  # it may not have arrived: sent again next time
             if subscription.rows.get(stream.stream_id) is row:
                 del subscription.rows[stream.stream_id]
-                if error.kind == "TooManyReaders":
-                    self._refuse(subscription, stream, error.kind, error.message)
+                if isinstance(error, ConnectionClosed) and stream.session is not session:
+                    self._attach(subscription, stream)  # the producer is back already
+                else:
+                    self._not_attached(holder, subscription, stream, error)
             return
-        assert isinstance(answer, Attached)
         row.number, row.ticket = answer.claim[3:5]
         if subscription.rows.get(stream.stream_id) is not row:  # it left while the producer answered
             stream.session.send(RowLeft(stream.stream_id, row.number, row.ticket))
+            self._attach_waiting(stream)
             return
+        subscription.refused.discard(stream.stream_id)
         subscription.session.send(
             Attachment(
                 subscription.subscription_id,
@@ -303,33 +289,66 @@ class TopicBroker:
             (stream.data_fd, stream.ctrl_fd),
         )
 
+    async def _ask_for_row(self, holder: Process, subscription: Subscription, stream: Stream) -> Attached:
+        """The producer's answer, however late: a row that it reserves for nobody would stay reserved."""
+        doorbell = subscription.doorbell_id
+        first = doorbell not in holder.doorbells
+        holder.doorbells.add(doorbell)
+        request = Attach(stream.stream_id, doorbell, history(subscription, stream))
+        try:
+            answer = await stream.session.request(request, (subscription.doorbell_fd,) if first else (), timeout=None)
+        except PeppyError as error:
+            if error.kind == "NoDescriptors":
+                holder.doorbells.discard(doorbell)  # it got lost on the way: sent again next time
+            raise
+        assert isinstance(answer, Attached)
+        return answer
+
+    def _not_attached(self, holder: Process, subscription: Subscription, stream: Stream, error: PeppyError) -> None:
+        if isinstance(error, ConnectionClosed):
+            return  # the producer registers the stream again, or its process is gone
+        if error.kind == "NotFound":  # closed while the daemon could not be told
+            if holder.streams.get(stream.stream_id) is stream:
+                self._drop_stream(holder, stream)
+            return
+        self._refuse(subscription, stream, error.kind, error.message)
+        if error.kind != "TooManyReaders":
+            self._attach_later(stream)
+
     def _refuse(self, subscription: Subscription, stream: Stream, kind: str, message: str) -> None:
+        """Tell the consumer; of a producer it hears the same only once, but for what a free row ends."""
         producer = stream.session.instance_id
-        if (producer, kind) in subscription.told:
+        subscription.refused.add(stream.stream_id)
+        if kind != "TooManyReaders" and (producer, kind) in subscription.told:
             return
         subscription.told.add((producer, kind))
-        subscription.session.send(AttachmentRefused(subscription.subscription_id, producer, kind, message))
+        refused = AttachmentRefused(subscription.subscription_id, stream.stream_id, producer, kind, message)
+        subscription.session.send(refused)
 
     # --- leaving -------------------------------------------------------------------------------------------------
 
     def _drop_stream(self, process: Process, stream: Stream) -> None:
         del process.streams[stream.stream_id]
         for subscription in self._subscriptions():
-            if subscription.rows.pop(stream.stream_id, None) is not None:
+            had_row = subscription.rows.pop(stream.stream_id, None) is not None
+            if had_row or stream.stream_id in subscription.refused:
+                subscription.refused.discard(stream.stream_id)
                 subscription.session.send(StreamGone(subscription.subscription_id, stream.stream_id))
-        _release(stream)
+        stream.release()
 
     def _drop_subscription(self, process: Process, subscription: Subscription) -> None:
         del process.subscriptions[subscription.subscription_id]
-        for stream_id, row in subscription.rows.items():
-            if row.ticket:
-                row.stream.session.send(RowLeft(stream_id, row.number, row.ticket))
+        left = [row for row in subscription.rows.values() if row.ticket]
         subscription.rows.clear()
+        for row in left:
+            row.stream.session.send(RowLeft(row.stream.stream_id, row.number, row.ticket))
         for holder in self._processes.values():
             if subscription.doorbell_id in holder.doorbells:
                 holder.doorbells.remove(subscription.doorbell_id)
                 holder.session.send(DoorbellGone(subscription.doorbell_id))
         os.close(subscription.doorbell_fd)
+        for row in left:
+            self._attach_waiting(row.stream)
 
     # --- counters ------------------------------------------------------------------------------------------------
 
@@ -408,23 +427,3 @@ class TopicBroker:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _history(subscription: Subscription, stream: Stream) -> History:
-    """What a reader gets first (docs/reference/qos.md, Late joiners)."""
-    if subscription.order < stream.order:
-        return History.ALL
-    return History.LAST if stream.qos is QoSProfile.Critical else History.NONE
-
-
-def _mismatch(subscription: Subscription, stream: Stream) -> str:
-    return (
-        f"`{subscription.session.instance_id}` cannot read topic `{stream.topic}` of `{stream.session.instance_id}`: "
-        f"they were generated from different formats "
-        f"({subscription.schema_hash:016x} and {stream.schema_hash:016x})"
-    )
-
-
-def _release(stream: Stream) -> None:
-    os.close(stream.data_fd)
-    os.close(stream.ctrl_fd)

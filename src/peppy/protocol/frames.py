@@ -328,21 +328,30 @@ class Attachment(Frame):
 
 
 class AttachmentRefused(Frame):
-    """Daemon to consumer: this producer's stream cannot be read: `SchemaMismatch` or `TooManyReaders`."""
+    """Daemon to consumer: this stream cannot be read, or not now: `SchemaMismatch`, `TooManyReaders` or what failed.
+
+    After `TooManyReaders` an `Attachment` follows when a row becomes free, or `StreamGone`.
+    """
 
     subscription_id: int
+    stream_id: int
     producer_instance_id: str
     kind: str
     message: str
 
 
 class AttachmentStale(Frame):
-    """Consumer to daemon: the row was no longer free for me (ring.md, Attach); give it back and attach me again."""
+    """Consumer to daemon: I do not have this row (ring.md, Attach); give it back and attach me again.
+
+    `reason` is None when the row was no longer free; otherwise it says what this process lacks, such as descriptors, and
+    the daemon waits for a moment before it attaches again.
+    """
 
     subscription_id: int
     stream_id: int
     row: int
     ticket: int
+    reason: str | None = None
 
 
 class RowLeft(Frame):

@@ -8,6 +8,7 @@ import errno
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from peppy.errors import DaemonUnavailable, NodeStartupError, PeppyError
 from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.answers import Answer, Attached, ProbeAnswer
 from peppy.protocol.blocking import BlockingConnection, connect
-from peppy.protocol.frame import ConnectionClosed, Received
+from peppy.protocol.frame import ConnectionClosed, Received, close_all
 from peppy.protocol.frames import (
     Attach,
     Attachment,
@@ -28,6 +29,7 @@ from peppy.protocol.frames import (
     AttachmentStale,
     Done,
     DoorbellGone,
+    Ending,
     Failed,
     Frame,
     Healthy,
@@ -66,14 +68,18 @@ class ControlThread:
         self._config = config
         self._version = version
         self._shutdown = shutdown
+        self._process = os.getpid()
         self._lock = threading.Lock()
+        self._order = threading.Lock()  # a registration and its end are sent in the order in which they happened
         self._connection: BlockingConnection | None = None
+        self._opening: BlockingConnection | None = None
         self._closing = threading.Event()
         self._asked: dict[int, TopicWriter | Subscription[Any]] = {}
         self._next_request = 1
         self._writers: dict[int, TopicWriter] = {}
         self._subscriptions: dict[int, Subscription[Any]] = {}
         self._doorbells: dict[int, int] = {}
+        self._complaints: set[tuple[int, int]] = set()  # (subscription, stream) that could not be attached
         self._state = "starting"
         self.loop_ran_at = monotonic()
         self._thread = threading.Thread(target=self._run, name="peppy-control", daemon=True)
@@ -82,7 +88,7 @@ class ControlThread:
 
     def start(self) -> None:
         """Connect and serve. Raises DaemonUnavailable, or PeppyError when the daemon refuses this process."""
-        self._connection = self._connect(None)
+        self._connect(None)
         self._thread.start()
 
     def report_ready(self) -> None:
@@ -94,43 +100,54 @@ class ControlThread:
         self._state = "running"
         self._send(Healthy())
 
+    def report_ending(self, error: str | None) -> None:
+        """Tell the daemon that the process ends by itself; `error` is the last line of its traceback."""
+        self._send(Ending(error))
+
     def close(self) -> None:
-        """Say good-bye and end the thread."""
+        """End the connection and the thread."""
         self._closing.set()
-        connection = self._connection
-        if connection is not None:
-            connection.close()
+        with self._lock:
+            connections = self._connection, self._opening
+        for connection in connections:
+            if connection is not None:
+                connection.close()
         if self._thread.is_alive():
             self._thread.join()
-        for fd in self._doorbells.values():
-            os.close(fd)
-        self._doorbells.clear()
+        for doorbell_id in list(self._doorbells):
+            self._forget_doorbell(doorbell_id)
 
     # --- what publishers and subscriptions ask for ----------------------------------------------------------------
 
+    def check_process(self) -> None:
+        """RuntimeError in a process forked from the node: connection, streams and subscriptions are its parent's."""
+        if os.getpid() != self._process:
+            raise RuntimeError("this process was forked from a node and must not use its publishers or subscriptions")
+
     def open_stream(self, writer: TopicWriter) -> None:
         """Register a stream that has just been made; readers that waited for it are attached by the daemon."""
-        with self._lock:
+        with self._order:
             self._writers[writer.stream_id] = writer
-        self._register_stream(writer)
+            self._register_stream(writer)
 
     def close_stream(self, writer: TopicWriter) -> None:
         """The stream is closed: readers take what is left."""
-        with self._lock:
-            self._writers.pop(writer.stream_id, None)
-        self._send(StreamClose(writer.stream_id))
+        with self._order:
+            if self._writers.pop(writer.stream_id, None) is not None:
+                self._send(StreamClose(writer.stream_id))
 
     def open_subscription(self, subscription: Subscription[Any]) -> None:
         """Register a subscription; it is told when the daemon knows it."""
-        with self._lock:
+        self.check_process()
+        with self._order:
             self._subscriptions[subscription.subscription_id] = subscription
-        self._register_subscription(subscription)
+            self._register_subscription(subscription)
 
     def close_subscription(self, subscription: Subscription[Any]) -> None:
-        """The subscription has given its rows up."""
-        with self._lock:
-            self._subscriptions.pop(subscription.subscription_id, None)
-        self._send(Unsubscribe(subscription.subscription_id))
+        """The subscription has given its rows up; its doorbell stays open until this has returned."""
+        with self._order:
+            if self._subscriptions.pop(subscription.subscription_id, None) is not None:
+                self._send(Unsubscribe(subscription.subscription_id))
 
     # --- the thread ----------------------------------------------------------------------------------------------
 
@@ -140,11 +157,21 @@ class ControlThread:
             assert connection is not None
             try:
                 while True:
-                    self._serve(connection, connection.receive(None))
-            except (ConnectionClosed, OSError):
+                    self._serve_safely(connection, connection.receive(None))
+            except ConnectionClosed:
                 connection.close()
             if self._closing.is_set() or not self._reconnect():
                 return
+
+    def _serve_safely(self, connection: BlockingConnection, received: Received) -> None:
+        """Whatever goes wrong with one frame, the thread goes on: nobody else can be told to stop the node."""
+        try:
+            self._serve(connection, received)
+        except ConnectionClosed:
+            raise
+        except Exception:
+            print(f"[ERROR] `{type(received.frame).__name__}` of the daemon cannot be served", file=sys.stderr)
+            traceback.print_exc()
 
     def _serve(self, connection: BlockingConnection, received: Received) -> None:
         match received.frame:
@@ -160,7 +187,7 @@ class ControlThread:
                 self._attachment(connection, attachment, received.fds)
             case AttachmentRefused() as refused:
                 if (subscription := self._subscriptions.get(refused.subscription_id)) is not None:
-                    subscription.refused(refused.producer_instance_id, refused.kind, refused.message)
+                    subscription.refused(refused.stream_id, refused.producer_instance_id, refused.kind, refused.message)
             case StreamGone(subscription_id=number, stream_id=stream_id):
                 if (subscription := self._subscriptions.get(number)) is not None:
                     subscription.stream_gone(stream_id)
@@ -175,7 +202,10 @@ class ControlThread:
             case Shutdown():
                 self._shutdown()
             case other:
-                connection.send(Failed("NotSupported", f"`{type(other).__name__}` is not known"), received.request_id)
+                close_all(received.fds)
+                if received.request_id:
+                    refusal = Failed("NotSupported", f"`{type(other).__name__}` is not known")
+                    connection.send(refusal, received.request_id)
 
     def _attach(self, attach: Attach, fds: tuple[int, ...]) -> Frame:
         if fds:
@@ -184,32 +214,59 @@ class ControlThread:
             else:
                 self._doorbells[attach.doorbell_id] = fds[0]
         writer = self._writers.get(attach.stream_id)
-        doorbell = self._doorbells.get(attach.doorbell_id)
-        if writer is None or doorbell is None:
+        if writer is None:
             return Failed("NotFound", f"stream `{attach.stream_id:016x}` is not open any more")
+        doorbell = self._doorbells.get(attach.doorbell_id)
+        if doorbell is None:  # it arrived `truncated`
+            return Failed("NoDescriptors", f"`{self._config.node_instance.instance_id}` has no free file descriptor")
         try:
             return _done(Attached(claim=writer.reserve_row(doorbell, attach.history)))
         except PeppyError as error:
             return Failed(error.kind, error.message, error.hint)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             return Failed("Refused", str(error))
 
     def _attachment(self, connection: BlockingConnection, frame: Attachment, fds: tuple[int, ...]) -> None:
-        subscription = self._subscriptions.get(frame.subscription_id)
+        """Read one more stream. A row that cannot be used goes back, or it would be nobody's for ever."""
+        stream_id, claim = frame.stream_id, Claim(*frame.claim)
         try:
-            if subscription is None:
+            subscription = self._subscriptions.get(frame.subscription_id)
+            if subscription is None:  # closed while the daemon could not be told
+                connection.send(Unsubscribe(frame.subscription_id))
                 return
+            if any(held == stream_id for held, _, _ in subscription.held()):
+                self._say_again(subscription)  # what it has: the second row goes back
+                return
+            reason = self._read(subscription, frame, fds, claim)
+            if reason is not None:
+                stale = AttachmentStale(frame.subscription_id, stream_id, claim.row, claim.ticket, reason or None)
+                connection.send(stale)
+        finally:
+            close_all(fds)
+
+    def _say_again(self, subscription: Subscription[Any]) -> None:
+        with self._order:
+            if subscription.subscription_id in self._subscriptions:
+                self._register_subscription(subscription)
+
+    def _read(
+        self, subscription: Subscription[Any], frame: Attachment, fds: tuple[int, ...], claim: Claim
+    ) -> str | None:
+        """None when the stream is read now, else why it is not: "" when the row was no longer free."""
+        attempt = (frame.subscription_id, frame.stream_id)
+        try:
             if not fds:  # the frame arrived `truncated`: this process has no free descriptor
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            claim = Claim(*frame.claim)
             if not subscription.attach(frame.stream_id, frame.producer_instance_id, frame.qos, fds, claim):
-                connection.send(AttachmentStale(frame.subscription_id, frame.stream_id, claim.row, claim.ticket))
-        except OSError as error:
-            message = f"cannot attach to topic `{subscription.topic if subscription else ''}`: {error}"
-            print(f"[ERROR] {message}", file=sys.stderr, flush=True)
-        finally:
-            for fd in fds:
-                os.close(fd)
+                return ""
+        except (OSError, ValueError) as error:
+            if attempt not in self._complaints:
+                self._complaints.add(attempt)
+                where = f"topic `{subscription.topic}` of `{frame.producer_instance_id}`"
+                print(f"[ERROR] cannot attach to {where}, trying again: {error}", file=sys.stderr, flush=True)
+            return str(error)
+        self._complaints.discard(attempt)
+        return None
 
     def _forget_doorbell(self, doorbell_id: int) -> None:
         fd = self._doorbells.pop(doorbell_id, None)
@@ -224,6 +281,8 @@ class ControlThread:
     def _connect(self, state: str | None) -> BlockingConnection:
         config = self._config
         connection = BlockingConnection(connect(Path(config.socket)))
+        with self._lock:
+            self._opening = connection  # `close` ends this attempt too
         hello = Hello(
             PROTOCOL_VERSION,
             self._version,
@@ -236,12 +295,16 @@ class ControlThread:
             state,
         )
         try:
+            if self._closing.is_set():
+                raise ConnectionClosed("the node is ending")
             connection.send(hello)
             answer = connection.receive(HELLO_LIMIT).frame
             if isinstance(answer, Refuse):
                 raise NodeStartupError(answer.message, kind=answer.kind, hint=answer.hint)
             if not isinstance(answer, Welcome):
                 raise DaemonUnavailable(f"the daemon answered hello with `{type(answer).__name__}`")
+            with self._lock:
+                self._connection, self._opening = connection, None
         except (ConnectionClosed, TimeoutError) as error:
             connection.close()
             raise DaemonUnavailable(f"the daemon at `{config.socket}` does not answer") from error
@@ -251,21 +314,28 @@ class ControlThread:
         return connection
 
     def _reconnect(self) -> bool:
-        """Try until there is a daemon again; False when the node is to end instead."""
-        lost_at, pause = monotonic(), FIRST_PAUSE
+        """Try until there is a daemon again; False when the node is to end instead.
+
+        A daemon that refuses this node is none to it, however well it is (docs/reference/daemon.md, Re-adoption).
+        """
+        lost_at, pause, told = monotonic(), FIRST_PAUSE, False
         while not self._closing.wait(pause):
             pause = min(2 * pause, LONGEST_PAUSE)
+            refused = False
             try:
-                self._connection = self._connect(self._state)
-            except PeppyError as error:
-                if not isinstance(error, DaemonUnavailable) and pause == 2 * FIRST_PAUSE:
-                    print(f"[WARNING] {error}", file=sys.stderr, flush=True)
-                if monotonic() - lost_at > self._config.lifecycle.daemon_grace_secs and not self._board_is_fresh():
-                    self._shutdown()
-                    return False
-                continue
-            self._register_again()
-            return True
+                self._connect(self._state)
+            except (PeppyError, OSError) as error:
+                refused = isinstance(error, NodeStartupError)
+                if refused and not told:
+                    told = True
+                    print(f"[WARNING] the daemon refuses this node: {error}", file=sys.stderr, flush=True)
+            else:
+                self._register_again()
+                return True
+            late = monotonic() - lost_at > self._config.lifecycle.daemon_grace_secs
+            if late and (refused or not self._board_is_fresh()):
+                self._shutdown()
+                return False
         return False
 
     def _board_is_fresh(self) -> bool:
@@ -279,18 +349,25 @@ class ControlThread:
             return False
 
     def _register_again(self) -> None:
-        with self._lock:
+        if self._state == "running":
+            self._send(Healthy())  # the first report may have been lost with the connection
+        with self._order:
             self._asked.clear()
-            writers, subscriptions = list(self._writers.values()), list(self._subscriptions.values())
-        for writer in writers:
-            self._register_stream(writer)
-        for subscription in subscriptions:
-            subscription.find_dead_writers()
-            self._register_subscription(subscription)
+            for writer in self._writers.values():
+                self._register_stream(writer)
+            for subscription in self._subscriptions.values():
+                subscription.find_dead_writers()
+                self._register_subscription(subscription)
 
     def _register_stream(self, writer: TopicWriter) -> None:
+        fds = writer.descriptors()
+        if fds is None:
+            return  # closed: `close_stream` is on its way
         frame = StreamOpen(writer.stream_id, writer.name, int(writer.qos), writer.plan.schema_hash, 1)
-        self._send(frame, writer.descriptors(), about=writer)
+        try:
+            self._send(frame, fds, about=writer)
+        finally:
+            close_all(fds)
 
     def _register_subscription(self, subscription: Subscription[Any]) -> None:
         frame = Subscribe(

@@ -4,18 +4,21 @@ The stream is made at the first message, when its size is known. From then on a 
 the stream, so that a message costs its encoding and one call into the core.
 """
 
+import os
 import secrets
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from peppy.codec import Draft, Gathered, Plan
+from peppy.codec import Draft, Gathered, Plan, Room
 from peppy.errors import LoanReleased, PeppyError
 from peppy.model.names import stable_hash
 from peppy.model.qos import QoSProfile
-from peppy.ring import Claim, History, Loan, MessageTooLong, Writer
+from peppy.ring import Claim, History, Loan, MessageTooLong, StreamClosed, Writer
 from peppy.ring import plan as plan_geometry
 from peppy.runtime.config import TopicSettings
 
@@ -52,6 +55,7 @@ class TopicWriter:
         self._lock = threading.Lock()
         self._writer: Writer | None = None
         self._closed = False
+        self._counted = PublisherStats(0, 0, 0, 0)  # when there is no stream, or none any more
         self._publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
         self.put: Callable[[Any], None] = self._first
         plan.prepare_encode()
@@ -64,10 +68,21 @@ class TopicWriter:
                 raise RuntimeError(f"topic `{self.name}` is closed: the node is shutting down")
             if self._writer is not None:
                 return self._writer
+            self._control.check_process()
             self._writer = writer = self._create(length)
+            self._bind(self._put_gathered if self.plan.bulk_count else self._put_bytes)
         self._control.open_stream(self)
-        self._bind(self._put_gathered if self.plan.bulk_count else self._put_bytes)
         return writer
+
+    def loan(self, kind: "type[L]", room: Room) -> "L":
+        """A write loan of class `kind`; RuntimeError when too many are out, ValueError for one that does not fit."""
+        try:
+            loan = self.stream(room.length).loan(room.length)
+        except MessageTooLong as error:
+            raise self._too_long(error) from None
+        except OSError as error:
+            raise self._no_room(error, room.length) from error
+        return kind(loan, room.draft(loan.view))
 
     def check_length(self, length: int) -> None:
         """ValueError when no stream of this node may carry a message of so many bytes."""
@@ -89,27 +104,41 @@ class TopicWriter:
     def close(self) -> None:
         """Close the stream: readers take what is left. Later messages raise RuntimeError."""
         with self._lock:
+            if self._closed:
+                return
+            self._counted = self._stats()
             self._closed = True
+            self._bind(self._refuse)
             writer = self._writer
-        self._bind(self._refuse)
-        if writer is not None:
+            if writer is None:
+                return
             writer.close()
-            self._control.close_stream(self)
+        self._control.close_stream(self)
 
     def stats(self) -> PublisherStats:
-        """Zeros before the first message."""
-        writer = self._writer
-        if writer is None:
-            return PublisherStats(0, 0, 0, 0)
-        stats = writer.stats()
+        """Zeros before the first message, the last counters after the end."""
+        with self._lock:
+            return self._counted if self._closed else self._stats()
+
+    def _stats(self) -> PublisherStats:
+        if self._writer is None:
+            return self._counted
+        stats = self._writer.stats()
         return PublisherStats(stats.published, stats.live_rows, 0, 0)
 
     # --- for the control thread ------------------------------------------------------------------------------------
 
-    def descriptors(self) -> tuple[int, int]:
-        """DATA and CTRL of the stream; it keeps owning them."""
-        assert self._writer is not None
-        return self._writer.data_fd, self._writer.ctrl_fd
+    def descriptors(self) -> tuple[int, int] | None:
+        """Copies of DATA and CTRL that belong to the caller; None when the stream is closed."""
+        with self._lock:
+            if self._writer is None or self._closed:
+                return None
+            data = os.dup(self._writer.data_fd)
+            try:
+                return data, os.dup(self._writer.ctrl_fd)
+            except OSError:
+                os.close(data)
+                raise
 
     def reserve_row(self, doorbell: int, history: int) -> Claim:
         """Reserve a row for a reader to come; TooManyReaders when all 64 are taken."""
@@ -119,23 +148,29 @@ class TopicWriter:
     def release_row(self, row: int, ticket: int) -> None:
         """The reader left or never came. A row whose owner still lives is taken back by a later scan."""
         if self._writer is not None:
-            self._writer.release_row(row, ticket)
+            with suppress(StreamClosed):
+                self._writer.release_row(row, ticket)
 
     def forget_doorbell(self, fd: int) -> None:
         """No row may ring `fd` from now on."""
         if self._writer is not None:
-            self._writer.forget_doorbell(fd)
+            with suppress(StreamClosed):
+                self._writer.forget_doorbell(fd)
 
     def registered(self, error: PeppyError | None) -> None:
-        """The daemon's answer to the registration of the stream."""
+        """The daemon's answer to the registration of the stream: without it nobody is attached."""
         if error is not None:
-            raise error
+            print(f"[ERROR] topic `{self.name}` reaches nobody: {error}", file=sys.stderr, flush=True)
 
     # --- putting ---------------------------------------------------------------------------------------------------
 
     def _first(self, payload: Payload) -> None:
-        self.stream(payload.length if isinstance(payload, Gathered) else len(payload))
-        self.put(payload)
+        if isinstance(payload, Gathered):
+            self.stream(payload.length)
+            self._put_gathered(payload)
+        else:
+            self.stream(len(payload))
+            self._put_bytes(payload)
 
     def _put_bytes(self, payload: bytes) -> None:
         assert self._writer is not None
@@ -143,6 +178,8 @@ class TopicWriter:
             self._writer.publish_bytes(payload)
         except MessageTooLong as error:
             raise self._too_long(error) from None
+        except OSError as error:
+            raise self._no_room(error, len(payload)) from error
 
     def _put_gathered(self, payload: Gathered) -> None:
         assert self._writer is not None
@@ -150,6 +187,8 @@ class TopicWriter:
             self._writer.publish_parts([(payload.head, 0), *payload.parts], payload.length)
         except MessageTooLong as error:
             raise self._too_long(error) from None
+        except OSError as error:
+            raise self._no_room(error, payload.length) from error
 
     def _refuse(self, _payload: Payload) -> None:
         raise RuntimeError(f"topic `{self.name}` is closed: the node is shutting down")
@@ -161,11 +200,19 @@ class TopicWriter:
             "hint: publish the largest message first"
         )
 
+    def _no_room(self, error: OSError, length: int) -> OSError:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return OSError(
+            error.errno,
+            f"no room for a message of `{length}` bytes on topic `{self.name}`, `{free}` bytes of memory are free: "
+            f"{os.strerror(error.errno or 0)}",
+        )
+
     def _bind(self, put: Callable[[Any], None]) -> None:
-        with self._lock:
-            self.put = put
-            for publisher in self._publishers:
-                publisher._put = put  # pyright: ignore[reportPrivateUsage]
+        """Under the lock."""
+        self.put = put
+        for publisher in self._publishers:
+            publisher._put = put  # pyright: ignore[reportPrivateUsage]
 
     def _create(self, length: int) -> Writer:
         fixed = self.plan.fixed_size
@@ -180,7 +227,7 @@ class TopicWriter:
                 mode=int(self.qos),
             )
         except OSError as error:
-            raise OSError(error.errno, f"no room for a stream of topic `{self.name}`: {error.strerror}") from error
+            raise self._no_room(error, length) from error
 
 
 class Publisher:
@@ -188,13 +235,15 @@ class Publisher:
 
     def __init__(self, writer: TopicWriter) -> None:
         self._writer = writer
+        self._closed = False
         self._put: Callable[[Any], None] = writer.put
         writer.join(self)
 
     def _loan(self, kind: "type[L]", shapes: Mapping[str, int | Sequence[int]], body_reserve: int) -> "L":
+        if self._closed:
+            self._refuse(b"")
         room = self._writer.plan.room(shapes, body_reserve)
-        loan = self._writer.stream(room.length).loan(room.length)
-        return kind(loan, room.draft(loan.view))
+        return self._writer.loan(kind, room)
 
     def stats(self) -> PublisherStats:
         """Counters of the topic's stream in this process."""
@@ -202,6 +251,7 @@ class Publisher:
 
     def close(self) -> None:
         """End this publisher; a later `publish` raises RuntimeError. Others of the topic go on."""
+        self._closed = True
         self._writer.leave(self)
         self._put = self._refuse
 

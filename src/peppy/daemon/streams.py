@@ -1,0 +1,104 @@
+"""What the broker of topics knows: streams, subscriptions and the processes that own them."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from peppy.model.names import Reference
+from peppy.model.qos import QoSProfile
+from peppy.protocol.answers import Answer
+from peppy.protocol.frames import Frame
+from peppy.ring import History, Observer
+
+
+class NodeSession(Protocol):
+    """What the broker needs of a node's connection."""
+
+    instance_id: str
+    reference: Reference
+    pid: int
+
+    def send(self, frame: Frame, fds: tuple[int, ...] = ()) -> None: ...
+
+    async def request(self, frame: Frame, fds: tuple[int, ...] = (), timeout: float | None = ...) -> Answer: ...
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """One topic of one producer process."""
+
+    stream_id: int
+    session: NodeSession
+    topic: str
+    qos: QoSProfile
+    schema_hash: int
+    data_fd: int
+    ctrl_fd: int
+    observer: Observer
+    order: int
+    published: int = 0
+    sampled_at: float = 0.0
+    hz: float = 0.0
+
+    def release(self) -> None:
+        """Let go of the descriptors; those who are attached do not need them."""
+        os.close(self.data_fd)
+        os.close(self.ctrl_fd)
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """A place of one subscription in one stream. `ticket` is 0 until the producer has answered."""
+
+    stream: Stream
+    number: int = 0
+    ticket: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Subscription:
+    """One subscription of one consumer process.
+
+    `rows` and `held` are keyed by stream id: `held` are rows (number, ticket) of streams whose producer has not come
+    back after a restart of the daemon. `refused` are streams that were refused; `told` what was said about producers.
+    """
+
+    session: NodeSession
+    subscription_id: int
+    link_id: str
+    topic: str
+    schema_hash: int
+    doorbell_id: int
+    doorbell_fd: int
+    order: int
+    rows: dict[int, Row] = field(default_factory=dict[int, Row])
+    held: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
+    refused: set[int] = field(default_factory=set[int])
+    told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+
+
+@dataclass(eq=False, slots=True)
+class Process:
+    """What one node process owns, for as long as the process lives: losing its connection takes nothing away."""
+
+    session: NodeSession
+    pidfd: int
+    streams: dict[int, Stream] = field(default_factory=dict[int, Stream])
+    subscriptions: dict[int, Subscription] = field(default_factory=dict[int, Subscription])
+    doorbells: set[int] = field(default_factory=set[int])  # ids whose eventfd this process holds
+
+
+def history(subscription: Subscription, stream: Stream) -> History:
+    """What a reader gets first (docs/reference/qos.md, Late joiners)."""
+    if subscription.order < stream.order:
+        return History.ALL
+    return History.LAST if stream.qos is QoSProfile.Critical else History.NONE
+
+
+def mismatch(subscription: Subscription, stream: Stream) -> str:
+    """Why the two sides cannot understand each other."""
+    return (
+        f"`{subscription.session.instance_id}` cannot read topic `{stream.topic}` of `{stream.session.instance_id}`: "
+        f"they were generated from different formats "
+        f"({subscription.schema_hash:016x} and {stream.schema_hash:016x})"
+    )
