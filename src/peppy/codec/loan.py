@@ -24,8 +24,19 @@ def loan_attribute(identifier: str) -> str:
     return f"{identifier}_" if identifier in LOAN_MEMBERS else identifier
 
 
+def are_fixed(shapes: Mapping[str, Shape]) -> bool:
+    """Whether these shapes are plain numbers and tuples of them: what is equal to them is as good."""
+    return all(
+        type(shape) is int or (type(shape) is tuple and all(type(extent) is int for extent in shape))
+        for shape in shapes.values()
+    )
+
+
 class Room:
-    """Where everything of one loaned message goes: `length` bytes in all."""
+    """Where everything of loaned messages of one shape goes: `length` bytes in all. It never changes.
+
+    `attributes` are all names that a message of this format has; `bulk_attributes` may not be bound to anything else.
+    """
 
     def __init__(
         self,
@@ -51,6 +62,11 @@ class Room:
                 self.length = offset + prod(shape) * FIXED_SIZE[bulk.token]
         if self.length > layout.LARGEST:
             raise ValueError(f"a payload of `{self.length}` bytes is larger than the limit of `{layout.LARGEST}` bytes")
+        self.head = layout.head_struct(len(self.bulk))
+        root = message_format.fields
+        self.attributes = tuple(loan_attribute(field.identifier) for field in root)
+        self.bulk_attributes = frozenset(loan_attribute(field.identifier) for field in root if is_bulk(field.type))
+        self.holding = [(loan_attribute(field.identifier), field) for field in root if holds_bulk(field.type)]
 
     def draft(self, buffer: Any) -> "Draft":
         """Lay the arrays over `buffer`: writable, 64-byte aligned, at least `length` bytes."""
@@ -61,7 +77,7 @@ class Draft:
     """One message that is being filled.
 
     `fields` holds what exists from the start: the arrays of the bulk fields (None for absent ones) and the objects
-    around them; `attributes` are all names that a message of this format has; `bulk` may not be bound to anything else.
+    around them; `attributes` and `bulk` are those of the room.
     """
 
     def __init__(self, room: Room, buffer: Any) -> None:
@@ -70,15 +86,9 @@ class Draft:
             None if shape is None else empty_view(buffer, offset, shape, bulk.token)
             for bulk, shape, offset in zip(room.bulk, room.shapes, room.offsets, strict=True)
         ]
-        root = room.message_format.fields
-        self.attributes = tuple(loan_attribute(field.identifier) for field in root)
-        self.bulk = frozenset(loan_attribute(field.identifier) for field in root if is_bulk(field.type))
+        self.attributes, self.bulk = room.attributes, room.bulk_attributes
         views = iter(self._views)
-        self.fields: dict[str, Any] = {
-            loan_attribute(field.identifier): self._initial(field, field.name, views)
-            for field in root
-            if holds_bulk(field.type)
-        }
+        self.fields: dict[str, Any] = {name: self._initial(field, field.name, views) for name, field in room.holding}
 
     def _initial(self, field: Field, path: str, views: Any) -> Any:
         """A bulk field's array, or the object around bulk fields with everything else still None."""
@@ -120,7 +130,7 @@ class Draft:
             length = 0 if view is None else view.nbytes
             table += (offset, length)
             end = max(end, offset + length)
-        head = layout.head_struct(count).pack(layout.first_word(count), len(body), *table) + body
+        head = self._room.head.pack(layout.first_word(count), len(body), *table) + body
         memoryview(self._buffer).cast("B")[: len(head)] = head
         return end
 

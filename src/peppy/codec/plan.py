@@ -8,7 +8,7 @@ from peppy.codec.classes import classes_of
 from peppy.codec.decoding import compile_decoder
 from peppy.codec.encoding import compile_encoder, compile_loan_encoder
 from peppy.codec.layout import Gathered
-from peppy.codec.loan import Room
+from peppy.codec.loan import Room, are_fixed
 from peppy.codec.payload import Shape
 from peppy.codec.size import fixed_size
 from peppy.errors import DecodeError
@@ -42,6 +42,7 @@ class Plan(Generic[M]):
         self._types = types
         self._classes: dict[str, type] | None = None
         self._encode_loan: Callable[..., Any] | None = None
+        self._last_room: tuple[dict[str, Shape], int, Room] | None = None
         if message_format is None:
             self.encode, self.decode = _encode_nothing, self._decode_nothing
         else:
@@ -59,9 +60,15 @@ class Plan(Generic[M]):
         message_format = self.message_format
         if message_format is None:
             raise ValueError(f"`{self.member}` has no payload: there is nothing to fill in place")
+        last = self._last_room
+        if last is not None and are_fixed(shapes) and last[0] == shapes and last[1] == body_reserve:
+            return last[2]
         if self._encode_loan is None:
             self._encode_loan = compile_loan_encoder(self.member, message_format, self.classes)
-        return Room(message_format, self.classes, self._encode_loan, shapes, body_reserve)
+        room = Room(message_format, self.classes, self._encode_loan, shapes, body_reserve)
+        if are_fixed(shapes):
+            self._last_room = dict(shapes), body_reserve, room  # one picture is as large as the next
+        return room
 
     def prepare_decode(self) -> None:
         """Compile `decode` now and load what its arrays need: the first message is not to be slower than the rest."""

@@ -110,3 +110,16 @@ def test_a_field_called_like_a_member_of_the_loan_gets_an_underscore() -> None:
     draft, buffer = drafted(plan('[["publish","u8",0],["data","bytes",0]]'), {"data": 1})
     assert draft.attributes == ("publish_", "data")
     assert draft.finish({**draft.fields, "publish_": 1}) == len(buffer)
+
+
+def test_a_shape_that_was_changed_in_place_is_looked_at_again() -> None:
+    extents = [4, 4]
+    assert frames.room({"frame": extents, "depths": 1}).shapes[0] == (4, 4)
+    extents[0] = 8
+    assert frames.room({"frame": extents, "depths": 1}).shapes[0] == (8, 4)
+
+
+def test_an_extent_that_is_no_whole_number_is_refused_after_an_equal_one() -> None:
+    frames.room({"frame": (4, 4), "depths": 1})
+    with pytest.raises(TypeError):
+        frames.room({"frame": (4.0, 4.0), "depths": 1})
