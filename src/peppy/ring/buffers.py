@@ -52,11 +52,11 @@ class SendBuffer:
 class ReceiveBuffer:
     """Room for messages copied out by `Reader.take_into` and `Reader.take_many`.
 
-    `data` holds the bytes until the next take; it is replaced by a larger one when a message needs that. `messages` is
-    the most that one `take_many` brings.
+    `data` holds the bytes until the next take, and `view` shows them; they are replaced by larger ones when a message
+    needs that. `messages` is the most that one `take_many` brings.
     """
 
-    __slots__ = ("_base", "count", "data", "message", "messages", "pointer", "records", "room")
+    __slots__ = ("_base", "count", "data", "message", "messages", "pointer", "records", "room", "view")
 
     def __init__(self, room: int, messages: int = 1) -> None:
         self.records = bytearray(messages * _MESSAGE_SIZE)
@@ -69,6 +69,7 @@ class ReceiveBuffer:
         """Replace the bytes by `room` of them; who kept the old ones keeps them as they are."""
         self.room = room
         self.data = bytearray(room)
+        self.view = memoryview(self.data)
         self.pointer = ffi.from_buffer("uint8_t *", self.data)
         self._base = int(ffi.cast("uintptr_t", self.pointer))
 

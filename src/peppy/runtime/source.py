@@ -1,11 +1,15 @@
 """One producer's stream as one subscription reads it."""
 
 from time import monotonic_ns
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from peppy.codec import Plan
+from peppy.errors import DecodeError
 from peppy.model.qos import QoSProfile
 from peppy.ring import Claim, Outcome, Reader, ReaderStats, ReceiveBuffer, View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FIRST_ROOM = 4096
 """Bytes of the buffer that small messages are copied through; it grows with the messages."""
@@ -25,6 +29,19 @@ class Taken(NamedTuple):
     view: View | None
 
 
+_new_taken: "Callable[[type[Taken], tuple[Any, ...]], Taken]" = tuple[object].__new__  # half the price of Taken()
+
+
+class Batch(NamedTuple):
+    """Messages of one call, in order, and why others of it could not be decoded; the figures are of the last one."""
+
+    messages: list[Any]
+    errors: list[DecodeError]
+    sequence: int
+    publish_time_ns: int
+    receive_time_ns: int
+
+
 class Source:
     """A reader with its producer. Belongs to one subscription, which serialises all calls."""
 
@@ -38,7 +55,7 @@ class Source:
         self.row = (stream_id, claim.row, claim.ticket)
         self.writer_gone = False
         self._plan = plan
-        self._next_sequence = claim.start_seq
+        self.next_sequence = claim.start_seq  # of the message that is expected next; who counts losses moves it
         self._buffer = ReceiveBuffer(FIRST_ROOM)
 
     def take(self) -> Taken | Outcome:
@@ -47,17 +64,21 @@ class Source:
         Small formats are copied out in one call and decoded from the copy. Formats with arrays are decoded from the
         pinned message, so that an array is copied once. DecodeError: that message is gone, the next call goes on.
         """
-        if self._plan.bulk_count:
+        plan = self._plan
+        if plan.bulk_count:
             view = self.reader.take_view()
-            if isinstance(view, Outcome):
+            if not isinstance(view, tuple):
                 return view
-            return self._taken(self._plan.decode(view.data), view.sequence, view.publish_time_ns)
-        taken = self.reader.take_into(self._buffer)
-        if isinstance(taken, Outcome):
+            data, sequence, published = view
+            message = plan.decode(data)
+            return _new_taken(Taken, (self, message, sequence, published, monotonic_ns(), None))
+        buffer = self._buffer
+        taken = self.reader.take_into(buffer)
+        if not isinstance(taken, tuple):
             return taken
-        length, sequence, publish_time_ns = taken
-        message = self._plan.decode(memoryview(self._buffer.data)[:length])
-        return self._taken(message, sequence, publish_time_ns)
+        length, sequence, published = taken
+        message = plan.decode(buffer.view[:length])
+        return _new_taken(Taken, (self, message, sequence, published, monotonic_ns(), None))
 
     def take_loan(self) -> Taken | Outcome:
         """The next message with its arrays in place; `view` keeps them there."""
@@ -65,28 +86,27 @@ class Source:
         if isinstance(view, Outcome):
             return view
         message = self._plan.decode(view.data, owned=False)
-        return self._taken(message, view.sequence, view.publish_time_ns, view)
+        return Taken(self, message, view.sequence, view.publish_time_ns, monotonic_ns(), view)
 
-    def take_many(self, buffer: ReceiveBuffer, limit: int) -> list[Taken] | Outcome:
-        """Up to `limit` messages in one call of the core."""
+    def take_many(self, buffer: ReceiveBuffer, limit: int) -> Batch | Outcome:
+        """Up to `limit` messages in one call of the core. A format with arrays is not taken this way."""
         placed = self.reader.take_many(buffer, limit)
         if isinstance(placed, Outcome):
             return placed
-        data, decode = memoryview(buffer.data), self._plan.decode
-        return [
-            self._taken(decode(data[offset : offset + length]), sequence, published)
-            for offset, length, sequence, published in placed
-        ]
-
-    def lost_since(self, sequence: int) -> int:
-        """How many messages were skipped over between the one taken before and `sequence`."""
-        gap = sequence - self._next_sequence
-        self._next_sequence = sequence + 1
-        return gap
+        view, decode = buffer.view, self._plan.decode
+        errors: list[DecodeError] = []
+        try:
+            messages = [decode(view[offset : offset + length]) for offset, length, _, _ in placed]
+        except DecodeError:
+            messages = list[Any]()
+            for offset, length, _, _ in placed:
+                try:
+                    messages.append(decode(view[offset : offset + length]))
+                except DecodeError as error:
+                    errors.append(error)
+        _, _, sequence, published = placed[-1]
+        return Batch(messages, errors, sequence, published, monotonic_ns())
 
     def stats(self) -> ReaderStats:
         """The row's counters."""
         return self.reader.stats()
-
-    def _taken(self, message: Any, sequence: int, publish_time_ns: int, view: View | None = None) -> Taken:
-        return Taken(self, message, sequence, publish_time_ns, monotonic_ns(), view)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 M = TypeVar("M")
 
+_EMPTY = Outcome.EMPTY  # a member of an enumeration is slow to look up
+
 WARNING_PAUSE = 10.0
 """Seconds between two warnings about lost messages of one subscription."""
 
@@ -81,7 +83,7 @@ class Subscription(Generic[M]):
         self._loop_left = False
         self._closed = False
         self._known: Future[None] = Future()
-        self._refusal: PeppyError | None = None
+        self._refusals: dict[int, PeppyError] = {}  # by stream; 0 stands for the subscription itself
         self._last: tuple[str, int, int, int] | None = None
         self._ended = SubscriptionStats(0, 0, 0, 0)  # of streams that are finished
         self._lost_unsaid = 0
@@ -127,8 +129,9 @@ class Subscription(Generic[M]):
         with self._lock:
             self._check_refusal()
             if len(self._sources) == 1:
-                while len(found) < limit and (batch := self._take_batch(self._sources[0], limit - len(found))):
-                    found.extend((taken.source.producer, taken.message) for taken in batch)
+                source = self._sources[0]
+                while len(found) < limit and (batch := self._take_batch(source, limit - len(found))) is not None:
+                    found += [(source.producer, message) for message in batch]
                 return found
         while len(found) < limit and (taken := self._take()) is not None:
             found.append((taken.source.producer, taken.message))
@@ -187,7 +190,9 @@ class Subscription(Generic[M]):
     def registered(self, error: PeppyError | None) -> None:
         """The daemon's answer to the registration; an error is raised by the next read."""
         with self._lock:
-            self._refusal = error
+            self._refusals.pop(0, None)
+            if error is not None:
+                self._refusals[0] = error
             if not self._known.done():
                 self._known.set_result(None)
             self._ring()
@@ -205,23 +210,25 @@ class Subscription(Generic[M]):
             except StaleClaim:
                 return False
             self._sources.append(source)
-            self._refusal = None
+            self._refusals.pop(stream_id, None)
             self._ring()
         return True
 
-    def refused(self, producer: str, kind: str, message: str) -> None:
-        """A producer cannot be read. Too many readers fail the reads, a schema mismatch is said once on stderr."""
+    def refused(self, stream_id: int, producer: str, kind: str, message: str) -> None:
+        """A stream cannot be read. Too many readers fail the reads until there is a row, all else is said on stderr."""
         if kind == TooManyReaders.__name__:
             with self._lock:
-                self._refusal = TooManyReaders(f"topic `{self.topic}` of `{producer}`: {message}")
+                self._refusals[stream_id] = TooManyReaders(f"topic `{self.topic}` of `{producer}`: {message}")
                 self._ring()
             return
-        error = SchemaMismatch(message, hint="run `peppy node sync` and add both nodes again")
+        hint = "run `peppy node sync` and add both nodes again" if kind == SchemaMismatch.__name__ else None
+        error = PeppyError(f"topic `{self.topic}` of `{producer}`: {message}", kind=kind, hint=hint)
         print(f"[ERROR] {kind}: {error}", file=sys.stderr, flush=True)
 
     def stream_gone(self, stream_id: int) -> None:
         """The writer of this stream has ended: what is left is taken, then the stream is dropped."""
         with self._lock:
+            self._refusals.pop(stream_id, None)
             for source in self._sources:
                 if source.stream_id == stream_id:
                     source.writer_gone = True
@@ -243,10 +250,12 @@ class Subscription(Generic[M]):
 
     def _take(self, take: Callable[[Source], Taken | Outcome] = Source.take) -> Taken | None:
         with self._lock:
-            sources = self._sources
-            if self._refusal is not None:
+            if self._refusals:
                 self._check_refusal()
-            for source in sources if len(sources) == 1 else self._in_turn():
+            sources = self._sources
+            if len(sources) == 1:
+                return self._take_from(sources[0], take)
+            for source in self._in_turn():
                 taken = self._take_from(source, take)
                 if taken is not None:
                     return taken
@@ -260,29 +269,42 @@ class Subscription(Generic[M]):
             except DecodeError as error:
                 print(f"[ERROR] DecodeError: {error}", file=sys.stderr, flush=True)
                 continue
-            if not isinstance(taken, Outcome):
-                self._note(taken)
+            if isinstance(taken, tuple):
+                _, _, sequence, published, received, _ = taken
+                self._last = (source.producer, sequence, published, received)
+                lost = sequence - source.next_sequence
+                source.next_sequence = sequence + 1
+                if lost:
+                    self._warn_of_loss(source.producer, lost, received)
                 return taken
-            if taken is Outcome.EMPTY and not source.writer_gone:
+            if taken is _EMPTY and not source.writer_gone:
                 return None
             if taken is Outcome.EMPTY and source.reader.arm() is Outcome.OK:
                 continue  # it was written between the look and the news of the writer's end
             self._drop(source)
             return None
 
-    def _take_batch(self, source: Source, limit: int) -> list[Taken]:
+    def _take_batch(self, source: Source, limit: int) -> list[M] | None:
+        """Messages of the only stream; None when there are none."""
         if self.plan.bulk_count or limit == 1:
             taken = self._take_from(source)
-            return [] if taken is None else [taken]
+            return None if taken is None else [taken.message]
         if self._batch is None or self._batch.messages < limit:
             self._batch = ReceiveBuffer(64 * limit, limit)
         batch = source.take_many(self._batch, limit)
         if isinstance(batch, Outcome):
             taken = self._take_from(source)  # notices the end of the stream
-            return [] if taken is None else [taken]
-        for taken in batch:
-            self._note(taken)
-        return batch
+            return None if taken is None else [taken.message]
+        for error in batch.errors:
+            print(f"[ERROR] DecodeError: {error}", file=sys.stderr, flush=True)
+        messages, _, sequence, published, received = batch
+        if messages:
+            self._last = (source.producer, sequence, published, received)
+            lost = sequence + 1 - source.next_sequence - len(messages)
+            source.next_sequence = sequence + 1
+            if lost:
+                self._warn_of_loss(source.producer, lost, received)
+        return messages
 
     async def _next_loan(self) -> ReadLoan[M] | None:
         while (taken := self._take(Source.take_loan)) is None:
@@ -299,16 +321,14 @@ class Subscription(Generic[M]):
         waiting = [(source.reader.waiting_since(), source) for source in sources]
         return [source for _, source in sorted(waiting, key=_age)]
 
-    def _note(self, taken: Taken) -> None:
-        self._last = (taken.source.producer, taken.sequence, taken.publish_time_ns, taken.receive_time_ns)
-        lost = taken.source.lost_since(taken.sequence)
-        if lost:
-            self._lost_unsaid += lost
-            if taken.receive_time_ns >= self._warn_after:
-                self._warn_after = taken.receive_time_ns + WARNING_PAUSE * 1e9
-                producer, lost, self._lost_unsaid = taken.source.producer, self._lost_unsaid, 0
-                text = f"[WARNING] lost {lost} message(s) of topic `{self.topic}` from `{producer}`"
-                print(text, file=sys.stderr, flush=True)
+    def _warn_of_loss(self, producer: str, lost: int, now: int) -> None:
+        self._lost_unsaid += lost
+        if now < self._warn_after:
+            return
+        self._warn_after = now + WARNING_PAUSE * 1e9
+        lost, self._lost_unsaid = self._lost_unsaid, 0
+        text = f"[WARNING] lost {lost} message(s) of topic `{self.topic}` from `{producer}`"
+        print(text, file=sys.stderr, flush=True)
 
     def _drop(self, source: Source) -> None:
         """The stream is finished: its counters stay, its row and its memory go."""
@@ -317,8 +337,9 @@ class Subscription(Generic[M]):
         source.reader.close()
 
     def _check_refusal(self) -> None:
-        if self._refusal is not None and not self._sources:
-            raise self._refusal
+        if self._refusals and not self._sources:
+            error = next(iter(self._refusals.values()))
+            raise type(error)(error.message, kind=error.kind, hint=error.hint)
 
     # --- waiting -----------------------------------------------------------------------------------------------------
 
@@ -329,7 +350,7 @@ class Subscription(Generic[M]):
     def _armed(self) -> bool:
         """Arm every stream; False when one of them has something, or its end, after all."""
         with self._lock:
-            if self._closed or (self._refusal is not None and not self._sources):
+            if self._closed or (self._refusals and not self._sources):
                 return False
             return all(source.reader.arm() is Outcome.EMPTY and not source.writer_gone for source in self._sources)
 
