@@ -2,92 +2,62 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from living import LivingDaemon, assert_nothing_is_left, eventually
 from telling import PAYLOAD, Told, ToldError, write_listener, write_talker
 
-from peppy.client import Client
-from peppy.errors import PeppyError
-from peppy.protocol.frames import NodeAdd, NodeBuild, NodeInfo, NodeRemove, NodeRun, NodeStop, ServiceStop, TopicList
-
-LIMIT_SECS = 60.0
+from peppy.protocol.frames import NodeAdd, NodeInfo, NodeRemove, NodeStop, TopicList
 
 
 class Stack:
-    """A daemon in a temporary data root, with talkers and listeners that do what a test tells them."""
+    """A daemon with talkers and listeners that do what a test tells them."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.home = directory / "home"
+        self.daemon = LivingDaemon(directory / "home").start()
         self.told: list[Told] = []
-        self.start_daemon()
         self.sources = {"talker": write_talker(directory), "listener": write_listener(directory)}
-        for source in self.sources.values():
-            self.add(source)
-
-    def start_daemon(self) -> None:
-        environment = {**os.environ, "PEPPY_HOME": str(self.home)}
-        self.daemon = subprocess.Popen(
-            [sys.executable, "-m", "peppy.daemon"], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        assert self.daemon.stdout is not None
-        assert self.daemon.stdout.readline().strip() == "ready"
-        self.client = Client.connect(self.home, autostart=False, on_notice=print)
-
-    def ask(self, request: Any) -> Any:
-        return self.client.call(request, timeout=LIMIT_SECS)
-
-    def add(self, source: Path) -> None:
-        self.ask(NodeAdd(str(source), None, False, False, LIMIT_SECS))
-        self.ask(NodeBuild(f"{source.name}:v1", False, False, dict(os.environ), LIMIT_SECS))
 
     def run(self, node: str, instance_id: str, **bindings: str) -> Told:
         told = Told(self.directory, instance_id)
         self.told.append(told)
-        arguments = tuple(tuple(word.split("=", 1)) for word in told.arguments)
-        request = NodeRun(f"{node}:v1", instance_id, arguments, tuple(bindings.items()), dict(os.environ), LIMIT_SECS)
-        told.pid = self.ask(request).pid
+        arguments = [(key, value) for key, _, value in (word.partition("=") for word in told.arguments)]
+        told.pid = self.daemon.run(f"{node}:v1", instance_id, arguments, list(bindings.items())).pid
         return told.connected()
 
     def stop(self, told: Told) -> None:
-        self.ask(NodeStop((told.instance_id,)))
+        self.daemon.ask(NodeStop((told.instance_id,)))
         self.forget(told)
 
     def kill(self, told: Told) -> None:
-        """Kill a talker and wait until the daemon knows."""
+        """Kill an instance and wait until the daemon knows."""
         os.kill(told.pid, signal.SIGKILL)
-        until(lambda: self.state(told) == "failed")
+        eventually(lambda: self.daemon.instance_row(told.instance_id).state == "failed")
         self.forget(told)
-
-    def state(self, told: Told) -> str:
-        instances = self.ask(NodeInfo("talker:v1")).instances
-        return next(row.state for row in instances if row.instance_id == told.instance_id)
 
     def forget(self, told: Told) -> None:
         told.close()
         told.path.unlink()
         self.told.remove(told)
 
-    def close(self) -> None:
-        self.ask(ServiceStop(False))
-        self.client.close()
-        self.daemon.wait(LIMIT_SECS)
-        self.daemon.stdout.close()
-        for told in list(self.told):
-            self.forget(told)
-
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("s"))
-    yield stack
-    stack.close()
+    try:
+        for source in stack.sources.values():
+            stack.daemon.ready(source)
+        yield stack
+    finally:
+        stack.daemon.end()
+        for told in list(stack.told):
+            stack.forget(told)
+    assert_nothing_is_left(stack.daemon.home)
 
 
 @pytest.fixture
@@ -96,14 +66,6 @@ def run(stack: Stack) -> Iterator[Callable[..., Told]]:
     yield stack.run
     for told in list(stack.told):
         stack.stop(told)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another process does; a watchdog, not a measurement."""
-    end = time.monotonic() + LIMIT_SECS
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def numbers(messages: list[Any]) -> list[int]:
@@ -131,7 +93,7 @@ def attached(listener: Told, topic: str, talker: Told, name: str) -> int:
     """Subscribe to a running stream and wait until its row is there: exactly one more message is published and read."""
     before = talker.call("stats", topic=name)["readers"]
     number = listener.call("subscribe", topic=topic)
-    until(lambda: talker.call("stats", topic=name)["readers"] > before)
+    eventually(lambda: talker.call("stats", topic=name)["readers"] > before)
     last = talker.call("publish", topic=name)
     assert listener.call("next", number=number) == [talker.instance_id, last, True]
     return last
@@ -164,7 +126,7 @@ def test_two_readers_do_not_disturb_each_other(run: Callable[..., Told]) -> None
     talker.call("publish", topic="plain")
     first = attached(stopped, "main_plain", talker, "plain")
     other.call("subscribe", topic="main_plain")
-    until(lambda: talker.call("stats", topic="plain")["readers"] == 2)
+    eventually(lambda: talker.call("stats", topic="plain")["readers"] == 2)
     os.kill(stopped.pid, signal.SIGSTOP)
     try:
         last = first
@@ -183,7 +145,7 @@ def test_a_late_joiner_gets_only_later_messages(run: Callable[..., Told]) -> Non
     talker, listener = run("talker", "t1"), run("listener", "l1", main="t1")
     talker.call("publish", topic="plain", count=3)
     listener.call("subscribe", topic="main_plain")
-    until(lambda: talker.call("stats", topic="plain")["readers"] == 1)
+    eventually(lambda: talker.call("stats", topic="plain")["readers"] == 1)
     talker.call("publish", topic="plain")
     assert listener.call("next") == ["t1", 4, True]
 
@@ -259,7 +221,7 @@ def test_a_flooding_producer_does_not_starve_another(run: Callable[..., Told]) -
     flood.call("publish", topic="plain", count=50)
     quiet.call("publish", topic="plain")
     flood.call("publish", topic="plain", count=50)
-    until(lambda: listener.call("stats")["lag"] == 101)  # both streams are attached
+    eventually(lambda: listener.call("stats")["lag"] == 101)  # both streams are attached
     producers = [producer for producer, _, _ in listener.call("take_many", limit=200)]
     assert len(producers) == 101
     assert producers.index("t2") <= 51
@@ -293,7 +255,7 @@ def test_a_reader_that_keeps_every_loan_gets_copies_and_starves_nobody(run: Call
 def test_callers_that_wait_together_receive_the_same_message(run: Callable[..., Told]) -> None:
     talker, listener = run("talker", "t1"), run("listener", "l1", main="t1")
     waiting = listener.ask("on_next", topic="main_plain", callers=2)
-    until(lambda: listener.call("topic_stats") != {})
+    eventually(lambda: listener.call("topic_stats") != {})
     talker.call("publish", topic="plain")
     assert listener.answer(waiting) == [["t1", 1, True], ["t1", 1, True]]
 
@@ -388,22 +350,22 @@ def test_large_messages_are_whole(run: Callable[..., Told]) -> None:
 
 def test_other_formats_are_never_read(stack: Stack, run: Callable[..., Told], tmp_path: Path) -> None:
     listener = run("talker", "t1") and run("listener", "l1", main="t1")
-    stack.ask(NodeRemove("talker:v1", True, True))
+    stack.daemon.ask(NodeRemove("talker:v1", True, True))
     stack.forget(next(told for told in stack.told if told.instance_id == "t1"))
     changed = write_talker(tmp_path, payload=PAYLOAD.replace("u64", "u32"))
-    stack.add(changed)
+    stack.daemon.ready(changed)
     try:
         talker = run("talker", "t1")
         listener.call("subscribe", topic="main_plain")
         talker.call("publish", topic="plain")
-        log = stack.home / "logs" / "run" / "l1.log"
-        until(lambda: "SchemaMismatch" in log.read_text())
+        log = stack.daemon.home / "logs" / "run" / "l1.log"
+        eventually(lambda: "SchemaMismatch" in log.read_text())
         assert listener.call("take") is None
     finally:
         for told in list(stack.told):
             stack.stop(told)
-        stack.ask(NodeRemove("talker:v1", True, True))
-        stack.add(stack.sources["talker"])
+        stack.daemon.ask(NodeRemove("talker:v1", True, True))
+        stack.daemon.ready(stack.sources["talker"])
 
 
 def test_topic_list_counts_what_was_published(stack: Stack, run: Callable[..., Told]) -> None:
@@ -411,10 +373,10 @@ def test_topic_list_counts_what_was_published(stack: Stack, run: Callable[..., T
     listener.call("subscribe", topic="main_plain")
     talker.call("publish", topic="plain", count=7)
     listener.call("take_until", last=7)
-    rows = {row.address: row for row in stack.ask(TopicList()).topics}
+    rows = {row.address: row for row in stack.daemon.ask(TopicList()).topics}
     assert set(rows) == {"t1/fast", "t1/plain"}
     assert (rows["t1/plain"].published, rows["t1/plain"].subscribers, rows["t1/plain"].qos) == (7, 1, "Standard")
-    stats = stack.ask(NodeInfo("listener:v1", True)).stats
+    stats = stack.daemon.ask(NodeInfo("listener:v1", True)).stats
     assert [(row.side, row.peer, row.messages, row.lost, row.lag) for row in stats] == [("in", "t1", 7, 0, 0)]
 
 
@@ -423,19 +385,16 @@ def test_topics_flow_while_the_daemon_is_dead_and_after_its_return(stack: Stack,
     listener.call("subscribe", topic="main_plain")
     talker.call("publish", topic="plain", count=10)
     assert len(listener.call("take_until", last=10)) == 10
-    stack.client.close()
     stack.daemon.kill()
-    stack.daemon.wait()
-    stack.daemon.stdout.close()
     talker.call("publish", topic="plain", count=10)
     assert numbers(listener.call("take_until", last=20)) == list(range(11, 21))
-    stack.start_daemon()
-    until(lambda: any(row.subscribers == 1 for row in stack.ask(TopicList()).topics))
+    stack.daemon.start()
+    eventually(lambda: any(row.subscribers == 1 for row in stack.daemon.ask(TopicList()).topics))
     talker.call("publish", topic="plain", count=10)
     assert numbers(listener.call("take_until", last=30)) == list(range(21, 31))
     assert listener.call("stats")["lost"] == 0
     fresh = listener.call("subscribe", topic="main_plain")
-    until(lambda: talker.call("stats", topic="plain")["readers"] == 2)
+    eventually(lambda: talker.call("stats", topic="plain")["readers"] == 2)
     talker.call("publish", topic="plain")
     assert listener.call("next", number=fresh) == ["t1", 31, True]
 
@@ -444,6 +403,6 @@ def test_a_node_with_a_reliable_topic_is_refused(stack: Stack, tmp_path: Path) -
     source = write_talker(tmp_path, name="strict")
     manifest = source / "peppy.json5"
     manifest.write_text(manifest.read_text().replace("sensor_data", "reliable"))
-    with pytest.raises(PeppyError, match="not supported yet") as caught:
-        stack.ask(NodeAdd(str(source), None, False, False, LIMIT_SECS))
-    assert "fast" in str(caught.value)
+    refusal = stack.daemon.refusal(NodeAdd(str(source), None, False, False, 60.0))
+    assert "not supported yet" in refusal.message
+    assert "fast" in refusal.message
