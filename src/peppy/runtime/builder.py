@@ -89,8 +89,7 @@ class NodeBuilder(Generic[T]):
             )
         self._check_fingerprint()
         parameters = self._parameters(config)
-        if not callable(setup) or len(inspect.signature(setup).parameters) != 2:
-            raise TypeError("`setup` takes two arguments: the parameters and the node runner")
+        _check_setup(setup)
         NodeLife(config, self.package.slots, parameters, peppy.__version__).run(setup)
 
     def _check_fingerprint(self) -> None:
@@ -113,6 +112,13 @@ class NodeBuilder(Generic[T]):
         except InvalidInput as error:
             raise NodeStartupError(error.message, hint=error.hint) from error
         return self.package.parameters.from_dict(values)
+
+
+def _check_setup(setup: object) -> None:
+    try:
+        inspect.signature(setup).bind(None, None)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError) as error:
+        raise TypeError("`setup` takes two arguments: the parameters and the node runner") from error
 
 
 def _loop_is_running() -> bool:

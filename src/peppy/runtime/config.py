@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,6 +11,19 @@ from peppy.model.qos import QoSProfile
 
 VARIABLE = "PEPPY_RUNTIME_CONFIG"
 """Names the file; without it the process is a standalone program."""
+
+
+VERSION = 1
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Depth = Annotated[int, msgspec.Meta(ge=4, le=16384)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
+
+
+class _Version(msgspec.Struct):
+    version: int
+    node_name: str = "NAME"
+    node_tag: str = "TAG"
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -22,9 +35,7 @@ class Framework(_Strict, frozen=True):
 
 
 class SlotBinding(_Strict, frozen=True, omit_defaults=True):
-    """`kind` is `pinned`, `from_any_bound` or `from_any_unbound`."""
-
-    kind: str
+    kind: Literal["pinned", "from_any_bound", "from_any_unbound"]
     producer_instance_id: str | None = None
     producer_instance_ids: tuple[str, ...] = ()
 
@@ -39,27 +50,27 @@ class NodeInstance(_Strict, frozen=True):
 class Lifecycle(_Strict, frozen=True):
     """Seconds: without a daemon until the node ends; for the shutdown sequence."""
 
-    daemon_grace_secs: float = 180.0
-    shutdown_grace_secs: float = 5.0
+    daemon_grace_secs: Seconds = 180.0
+    shutdown_grace_secs: Seconds = 5.0
 
 
 class Reliable(_Strict, frozen=True):
-    publish_timeout_secs: float = 5.0
+    publish_timeout_secs: Seconds = 5.0
 
 
 class Depths(_Strict, frozen=True):
-    sensor_data: int = 32
-    standard: int = 128
-    reliable: int = 128
-    critical: int = 128
+    sensor_data: Depth = 32
+    standard: Depth = 128
+    reliable: Depth = 128
+    critical: Depth = 128
 
 
 class TopicSettings(_Strict, frozen=True):
     """Depths in messages, sizes in bytes (docs/reference/qos.md, Ring depth)."""
 
     depth: Depths = Depths()
-    ring_bytes: int = 64 << 20
-    max_message_bytes: int = 256 << 20
+    ring_bytes: Size = 64 << 20
+    max_message_bytes: Size = 256 << 20
 
     def depth_of(self, qos: QoSProfile) -> int:
         """The configured depth of a profile."""
@@ -67,8 +78,8 @@ class TopicSettings(_Strict, frozen=True):
 
 
 class ActionSettings(_Strict, frozen=True):
-    feedback_ring_bytes: int = 8 << 20
-    result_retention_secs: float = 30.0
+    feedback_ring_bytes: Size = 8 << 20
+    result_retention_secs: Seconds = 30.0
 
 
 class RuntimeConfig(_Strict, frozen=True):
@@ -90,16 +101,17 @@ def read_config() -> RuntimeConfig | None:
     if not name:
         return None
     try:
-        config = msgspec.json.decode(Path(name).read_bytes(), type=RuntimeConfig)
+        text = Path(name).read_bytes()
+        found = msgspec.json.decode(text, type=_Version)
+        if found.version != VERSION:
+            raise NodeStartupError(
+                f"the runtime config `{name}` has version `{found.version}`, this library reads version {VERSION}",
+                hint=f"run `peppy node build --force {found.node_name}:{found.node_tag}`",
+            )
+        return msgspec.json.decode(text, type=RuntimeConfig)
     except OSError as error:
         raise NodeStartupError(f"cannot read the runtime config `{name}`: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NodeStartupError(
             f"the runtime config `{name}` is not valid: {error}", hint="start the instance with `peppy node run`"
         ) from error
-    if config.version != 1:
-        raise NodeStartupError(
-            f"the runtime config `{name}` has version `{config.version}`, this library reads version 1",
-            hint=f"peppy node build --force {config.node_name}:{config.node_tag}",
-        )
-    return config

@@ -360,14 +360,10 @@ class ControlThread:
                 self._register_subscription(subscription)
 
     def _register_stream(self, writer: TopicWriter) -> None:
-        fds = writer.descriptors()
-        if fds is None:
-            return  # closed: `close_stream` is on its way
         frame = StreamOpen(writer.stream_id, writer.name, int(writer.qos), writer.plan.schema_hash, 1)
-        try:
-            self._send(frame, fds, about=writer)
-        finally:
-            close_all(fds)
+        with writer.kept_open() as fds:
+            if fds is not None:
+                self._send(frame, fds, about=writer)
 
     def _register_subscription(self, subscription: Subscription[Any]) -> None:
         frame = Subscribe(

@@ -7,6 +7,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from time import monotonic
 from types import FrameType
 from typing import Any, cast
@@ -20,6 +22,13 @@ from peppy.runtime.token import CancellationToken
 
 LOOP_MARK_SECS = 1.0
 """How often the event loop leaves a mark that it still runs; the health probe tells its age."""
+
+SHORTEST_HOOKS = 0.1
+"""Seconds that the shutdown hooks have in any case, also when tasks took the whole grace."""
+
+REPORT_AFTER = 4
+"""Passes of the event loop in which somebody may look at a failed task, before its traceback is printed: `wait_for` and
+`wait` need two to tell who called them."""
 
 Setup = Callable[[Any, NodeRunner], Any]
 
@@ -39,16 +48,21 @@ class NodeLife:
     def run(self, setup: Setup) -> None:
         """Connect, set up, live, shut down. An async `setup` runs on the event loop, which is this thread's; a sync one
         runs here, with the loop in a thread beside it."""
-        self._control.start()
         restore = self._handle_signals()
         try:
-            if inspect.iscoroutinefunction(setup):
-                self._run_loop(setup)
-            else:
-                self._run_beside_loop(setup)
+            self._control.start()
+            try:
+                if inspect.iscoroutinefunction(setup):
+                    self._run_loop(setup)
+                else:
+                    self._run_beside_loop(setup)
+            except BaseException as error:
+                self._fail(error)
+            finally:
+                self._control.report_ending(_last_line(self._failure))
+                self._control.close()
         finally:
             restore()
-            self._control.close()
         if self._failure is not None:
             raise self._failure
 
@@ -61,19 +75,13 @@ class NodeLife:
 
     def _run_beside_loop(self, setup: Setup) -> None:
         """A sync setup blocks only this thread: the loop serves what it starts meanwhile."""
-        done: asyncio.Future[Any] | None = None
-        started = threading.Event()
-        handed: list[NodeRunner] = []
-        finished: list[asyncio.AbstractEventLoop] = []
+        handed: Future[NodeRunner | None] = Future()
+        returned: Future[Any] = Future()
 
         async def wait_for_setup(_parameters: Any, node_runner: NodeRunner) -> Any:
-            nonlocal done
-            loop = asyncio.get_running_loop()
-            done = loop.create_future()
-            handed.append(node_runner)
-            finished.append(loop)
-            started.set()
-            return await done
+            handed.set_result(node_runner)
+            outcome = await asyncio.wrap_future(returned)
+            return await outcome if inspect.isawaitable(outcome) else outcome
 
         def run_loop() -> None:
             try:
@@ -81,29 +89,23 @@ class NodeLife:
             except BaseException as error:
                 self._fail(error)
             finally:
-                started.set()
+                if not handed.done():
+                    handed.set_result(None)
 
         thread = threading.Thread(target=run_loop, name="peppy-loop")
         thread.start()
-        started.wait()
-        if handed:
-            outcome, error = None, None
-            try:
-                outcome = setup(self._parameters, handed[0])
-            except BaseException as raised:
-                error = raised
-
-            def hand_over() -> None:
-                assert done is not None
-                if done.done():
-                    return
-                if error is None:
-                    done.set_result(outcome)
-                else:
-                    done.set_exception(error)
-
-            if not finished[0].is_closed():
-                finished[0].call_soon_threadsafe(hand_over)
+        node_runner = handed.result()
+        outcome = None
+        try:
+            if node_runner is not None:
+                outcome = setup(self._parameters, node_runner)
+        except BaseException as error:
+            if not self._is_normal_end(error):
+                self._fail(error)
+            self._token.cancel()
+        if not returned.cancelled():  # the shutdown has not waited for it
+            with suppress(InvalidStateError):
+                returned.set_result(outcome)
         thread.join()
 
     # --- on the loop -----------------------------------------------------------------------------------------------
@@ -115,30 +117,30 @@ class NodeLife:
         self._mark(loop)
         self._control.report_ready()
         try:
-            await self._set_up(setup, node_runner)
-            if self._failure is None:
+            if await self._set_up(setup, node_runner):
                 self._control.report_healthy()
                 await self._token.cancelled()
         finally:
             self._token.cancel()
             await self._shut_down(node_runner)
 
-    async def _set_up(self, setup: Callable[[Any, NodeRunner], Awaitable[Any]], node_runner: NodeRunner) -> None:
+    async def _set_up(self, setup: Callable[[Any, NodeRunner], Awaitable[Any]], node_runner: NodeRunner) -> bool:
+        """Whether setup has returned. One that still runs when the node is to end is cancelled with all other tasks."""
         work = asyncio.ensure_future(setup(self._parameters, node_runner))
         ending = asyncio.ensure_future(self._token.cancelled())
-        self._tasks.difference_update((work, ending))  # these two are this class's own
         await asyncio.wait((work, ending), return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
         if not work.done():
-            work.cancel()
-            await asyncio.wait((work,), timeout=self._config.lifecycle.shutdown_grace_secs)
-        if not work.done() or work.cancelled():
-            return
+            work.add_done_callback(self._returned_task_ended)  # it may still fail
+            return False
+        if self._failure is not None or work.cancelled():
+            return False
         if (error := work.exception()) is not None:
             self._fail(error)
-            return
+            return False
         for task in _returned_tasks(work.result()):
             task.add_done_callback(self._returned_task_ended)
+        return True
 
     def _returned_task_ended(self, task: "asyncio.Task[Any]") -> None:
         if task.cancelled() or (error := task.exception()) is None or self._is_normal_end(error):
@@ -157,18 +159,25 @@ class NodeLife:
     async def _shut_down(self, node_runner: NodeRunner) -> None:
         deadline = monotonic() + self._config.lifecycle.shutdown_grace_secs
         node_runner.topics.close_subscriptions()
-        await asyncio.sleep(0)
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=max(0.0, deadline - monotonic()))
-        for task in self._tasks:
-            print(f"[WARNING] the task `{task.get_name()}` did not end in time", file=sys.stderr)
+        for _ in range(2):  # who waits for the token or in a read hears of it, and goes on to its next wait
+            await asyncio.sleep(0)
+        await self._cancel_tasks(deadline)
         try:
-            await asyncio.wait_for(node_runner.run_hooks(), max(0.1, deadline - monotonic()))
+            await asyncio.wait_for(node_runner.run_hooks(), max(SHORTEST_HOOKS, deadline - monotonic()))
         except TimeoutError:
             print("[WARNING] the shutdown hooks did not end in time", file=sys.stderr)
         node_runner.topics.close_writers()
+
+    async def _cancel_tasks(self, deadline: float) -> None:
+        """Cancel every task once, those too that others start while they end."""
+        cancelled: set[asyncio.Task[Any]] = set()
+        while (left := deadline - monotonic()) > 0 and self._tasks:
+            for task in self._tasks - cancelled:
+                task.cancel()
+            cancelled |= self._tasks
+            await asyncio.wait(list(self._tasks), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            print(f"[WARNING] the task `{task.get_name()}` did not end in time", file=sys.stderr)
 
     def _mark(self, loop: asyncio.AbstractEventLoop) -> None:
         self._control.loop_ran_at = monotonic()
@@ -188,11 +197,14 @@ class NodeLife:
     def _task_ended(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.get_loop().call_soon(self._report_unseen, task)  # whoever awaits the task sees its end first
+            self._report_unseen(task, REPORT_AFTER)
 
-    def _report_unseen(self, task: "asyncio.Task[Any]") -> None:
+    def _report_unseen(self, task: "asyncio.Task[Any]", passes: int) -> None:
         """A traceback at once for an exception that nobody has looked at, instead of one when the task is collected."""
         if not getattr(task, "_log_traceback", False):
+            return
+        if passes:
+            task.get_loop().call_soon(self._report_unseen, task, passes - 1)
             return
         error = task.exception()
         if error is not None and not self._is_normal_end(error):
@@ -216,6 +228,10 @@ class NodeLife:
                 signal.signal(number, handler)
 
         return restore
+
+
+def _last_line(error: BaseException | None) -> str | None:
+    return None if error is None else traceback.format_exception_only(error)[-1].strip()
 
 
 def _returned_tasks(result: object) -> Iterable["asyncio.Task[Any]"]:

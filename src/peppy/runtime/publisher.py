@@ -10,7 +10,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
@@ -128,17 +128,12 @@ class TopicWriter:
 
     # --- for the control thread ------------------------------------------------------------------------------------
 
-    def descriptors(self) -> tuple[int, int] | None:
-        """Copies of DATA and CTRL that belong to the caller; None when the stream is closed."""
+    @contextmanager
+    def kept_open(self) -> Generator[tuple[int, int] | None]:
+        """DATA and CTRL, which nobody closes meanwhile; None when the stream is closed already."""
         with self._lock:
-            if self._writer is None or self._closed:
-                return None
-            data = os.dup(self._writer.data_fd)
-            try:
-                return data, os.dup(self._writer.ctrl_fd)
-            except OSError:
-                os.close(data)
-                raise
+            writer = self._writer
+            yield None if writer is None or self._closed else (writer.data_fd, writer.ctrl_fd)
 
     def reserve_row(self, doorbell: int, history: int) -> Claim:
         """Reserve a row for a reader to come; TooManyReaders when all 64 are taken."""

@@ -21,7 +21,10 @@ Hook = Callable[[], Awaitable[None] | None]
 
 
 class TopicStats(NamedTuple):
-    """Counters of every topic this process writes (by name) and reads (by `link_id/name`, one per subscription)."""
+    """Counters of every topic this process writes (by name) and reads (by `link_id/name`, one per subscription).
+
+    Subscriptions of a topic that are closed share the first entry.
+    """
 
     written: dict[str, PublisherStats]
     read: dict[str, list[SubscriptionStats]]
@@ -38,7 +41,9 @@ class Topics:
         self._writers: dict[str, TopicWriter] = {}
         self._subscriptions: list[Subscription[Any]] = []
         self._receivers: dict[tuple[str, str], SharedReceiver[Any]] = {}
+        self._finished: dict[str, SubscriptionStats] = {}  # sums over closed subscriptions
         self._last_subscription = 0
+        self._ended = False
 
     def writer(self, topic: EmittedTopic) -> TopicWriter:
         """The one writer of this topic in this process."""
@@ -49,20 +54,25 @@ class Topics:
             if topic.name not in self._writers:
                 writer = TopicWriter(topic.name, topic.qos, topic.plan, self._settings, self._control)
                 self._writers[topic.name] = writer
+                if self._ended:
+                    writer.close()
             return self._writers[topic.name]
 
     def subscribe(self, topic: ConsumedTopic[M], spin_us: int = 0) -> Subscription[M]:
-        """A new subscription with its own cursor."""
+        """A new subscription with its own cursor; once the node is ending, one that is closed."""
         with self._lock:
+            self._forget_closed()
             self._last_subscription += 1
             subscription = Subscription(
                 self._last_subscription, topic.link_id, topic.name, topic.plan, spin_us, self._control, self._loop
             )
             self._subscriptions.append(subscription)
+            if self._ended:
+                subscription.close()
         return subscription
 
     def receiver(self, topic: ConsumedTopic[M]) -> SharedReceiver[M]:
-        """The subscription that all `on_next_message_received` calls of this topic share."""
+        """The subscription that all `on_next_message_received` calls of this topic share; for the event loop."""
         key = (topic.link_id, topic.name)
         receiver = self._receivers.get(key)
         if receiver is None:
@@ -70,17 +80,27 @@ class Topics:
         return receiver
 
     def stats(self) -> TopicStats:
-        """All counters, those of closed subscriptions included."""
+        """All counters; those of closed subscriptions of a topic are one entry, the first."""
         with self._lock:
+            self._forget_closed()
             writers, subscriptions = dict(self._writers), list(self._subscriptions)
-        read: dict[str, list[SubscriptionStats]] = {}
+            read = {key: [stats] for key, stats in self._finished.items()}
         for subscription in subscriptions:
-            read.setdefault(f"{subscription.link_id}/{subscription.topic}", []).append(subscription.stats())
+            read.setdefault(_key(subscription), []).append(subscription.stats())
         return TopicStats({name: writer.stats() for name, writer in writers.items()}, read)
 
+    def _forget_closed(self) -> None:
+        """Keep the counters of closed subscriptions, and nothing else of them. Under the lock."""
+        for subscription in [found for found in self._subscriptions if found.closed]:
+            self._subscriptions.remove(subscription)
+            before = self._finished.get(_key(subscription), SubscriptionStats(0, 0, 0, 0))
+            after = (mine + more for mine, more in zip(before, subscription.stats(), strict=True))
+            self._finished[_key(subscription)] = SubscriptionStats(*after)
+
     def close_subscriptions(self) -> None:
-        """End all reads."""
+        """End all reads, those that begin later too."""
         with self._lock:
+            self._ended = True
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:
             subscription.close()
@@ -88,9 +108,14 @@ class Topics:
     def close_writers(self) -> None:
         """Close all streams: their readers take what is left."""
         with self._lock:
+            self._ended = True
             writers = list(self._writers.values())
         for writer in writers:
             writer.close()
+
+
+def _key(subscription: Subscription[Any]) -> str:
+    return f"{subscription.link_id}/{subscription.topic}"
 
 
 class NodeRunner:
@@ -157,6 +182,13 @@ class NodeRunner:
                 result = hook()
                 if inspect.isawaitable(result):
                     await result
-            except Exception:
+            except (Exception, asyncio.CancelledError):
+                if _is_being_cancelled():
+                    raise  # the time is up; otherwise the hook has met a cancelled task of its own
                 print(f"[ERROR] the shutdown hook `{hook}` failed", file=sys.stderr)
                 traceback.print_exc()
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

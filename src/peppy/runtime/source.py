@@ -54,6 +54,7 @@ class Source:
         self.producer = producer
         self.row = (stream_id, claim.row, claim.ticket)
         self.writer_gone = False
+        self.undecodable = 0
         self._plan = plan
         self.next_sequence = claim.start_seq  # of the message that is expected next; who counts losses moves it
         self._buffer = ReceiveBuffer(FIRST_ROOM)

@@ -33,7 +33,13 @@ M = TypeVar("M")
 _EMPTY = Outcome.EMPTY  # a member of an enumeration is slow to look up
 
 WARNING_PAUSE = 10.0
-"""Seconds between two warnings about lost messages of one subscription."""
+"""Seconds between two warnings about lost messages of one subscription, and between two about undecodable ones."""
+
+LONGEST_POLL = 3600.0
+"""Seconds of one system call that waits; the system has a limit."""
+
+LARGEST_BATCH = 1024
+"""Messages that one call of the core brings: there is room for so many in advance."""
 
 
 class MessageInfo(NamedTuple):
@@ -88,6 +94,8 @@ class Subscription(Generic[M]):
         self._ended = SubscriptionStats(0, 0, 0, 0)  # of streams that are finished
         self._lost_unsaid = 0
         self._warn_after = 0.0
+        self._undecodable_unsaid = 0
+        self._complain_after = 0.0
         self._batch: ReceiveBuffer | None = None
         plan.prepare_decode()
         control.open_subscription(self)
@@ -100,7 +108,7 @@ class Subscription(Generic[M]):
         Cancelling the wait loses no message.
         """
         while (taken := self._take() or self._spin()) is None:
-            if not await self._sleep():
+            if not await self.wait():
                 return None
         return taken.source.producer, taken.message
 
@@ -116,12 +124,10 @@ class Subscription(Generic[M]):
         """
         if _runs_here(self._loop):
             raise RuntimeError("`take_blocking` would block the event loop: use `await subscription.next()` there")
-        deadline = None if timeout is None else monotonic() + timeout
-        while (taken := self._take() or self._spin()) is None:
-            left = None if deadline is None else deadline - monotonic()
-            if self._closed or (left is not None and left <= 0) or not self._block(left):
-                return None
-        return taken.source.producer, taken.message
+        taken = self._take() or self._spin()
+        if taken is None:
+            taken = self._wait_on_thread(inf if timeout is None else monotonic() + timeout)
+        return None if taken is None else (taken.source.producer, taken.message)
 
     def take_many(self, limit: int) -> list[tuple[str, M]]:
         """Up to `limit` messages that are there, each producer's in order; never waits."""
@@ -165,11 +171,18 @@ class Subscription(Generic[M]):
                 self._known.set_result(None)
             self._ring()
         self._control.close_subscription(self)
-        if self._loop.is_closed():
-            self._loop_left = True
-            self._release_doorbell()
-        else:
+        if _runs_here(self._loop):
+            self._stop_watching()
+            return
+        try:
             self._loop.call_soon_threadsafe(self._stop_watching)
+        except RuntimeError:  # the loop is closed and watches nothing any more
+            self._leave_loop()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the subscription has ended."""
+        return self._closed
 
     def __aiter__(self) -> AsyncIterator[tuple[str, M]]:
         return self
@@ -267,7 +280,7 @@ class Subscription(Generic[M]):
             try:
                 taken = take(source)
             except DecodeError as error:
-                print(f"[ERROR] DecodeError: {error}", file=sys.stderr, flush=True)
+                self._undecodable(source, error)
                 continue
             if isinstance(taken, tuple):
                 _, _, sequence, published, received, _ = taken
@@ -286,6 +299,7 @@ class Subscription(Generic[M]):
 
     def _take_batch(self, source: Source, limit: int) -> list[M] | None:
         """Messages of the only stream; None when there are none."""
+        limit = min(limit, LARGEST_BATCH)
         if self.plan.bulk_count or limit == 1:
             taken = self._take_from(source)
             return None if taken is None else [taken.message]
@@ -296,7 +310,7 @@ class Subscription(Generic[M]):
             taken = self._take_from(source)  # notices the end of the stream
             return None if taken is None else [taken.message]
         for error in batch.errors:
-            print(f"[ERROR] DecodeError: {error}", file=sys.stderr, flush=True)
+            self._undecodable(source, error)
         messages, _, sequence, published, received = batch
         if messages:
             self._last = (source.producer, sequence, published, received)
@@ -307,8 +321,8 @@ class Subscription(Generic[M]):
         return messages
 
     async def _next_loan(self) -> ReadLoan[M] | None:
-        while (taken := self._take(Source.take_loan)) is None:
-            if not await self._sleep():
+        while (taken := self._take(Source.take_loan) or self._spin(Source.take_loan)) is None:
+            if not await self.wait():
                 return None
         assert taken.view is not None
         return ReadLoan(taken.view, taken.source.producer, taken.message, _info(taken))
@@ -330,6 +344,18 @@ class Subscription(Generic[M]):
         text = f"[WARNING] lost {lost} message(s) of topic `{self.topic}` from `{producer}`"
         print(text, file=sys.stderr, flush=True)
 
+    def _undecodable(self, source: Source, error: DecodeError) -> None:
+        """It counts as lost, for nobody gets it; the core has counted it as taken."""
+        source.undecodable += 1
+        self._undecodable_unsaid += 1
+        now = monotonic()
+        if now < self._complain_after:
+            return
+        self._complain_after = now + WARNING_PAUSE
+        count, self._undecodable_unsaid = self._undecodable_unsaid, 0
+        where = f"{count} message(s) of topic `{self.topic}` from `{source.producer}`"
+        print(f"[ERROR] DecodeError in {where}: {error}", file=sys.stderr, flush=True)
+
     def _drop(self, source: Source) -> None:
         """The stream is finished: its counters stay, its row and its memory go."""
         self._ended = _sum(self._ended, [source])._replace(lag=0)
@@ -344,6 +370,7 @@ class Subscription(Generic[M]):
     # --- waiting -----------------------------------------------------------------------------------------------------
 
     def _ring(self) -> None:
+        """Under the lock: the doorbell's number may be somebody else's once it is closed."""
         if self.doorbell >= 0:
             os.eventfd_write(self.doorbell, 1)
 
@@ -354,8 +381,8 @@ class Subscription(Generic[M]):
                 return False
             return all(source.reader.arm() is Outcome.EMPTY and not source.writer_gone for source in self._sources)
 
-    async def _sleep(self) -> bool:
-        """Wait until a read is worth another try; False once closed."""
+    async def wait(self) -> bool:
+        """Wait on the event loop until a read is worth another try; False once closed."""
         if self._closed:
             return False
         if not self._watching:
@@ -371,6 +398,13 @@ class Subscription(Generic[M]):
                 self._tasks_waiting.remove(future)
         return not self._closed
 
+    def wake_tasks(self) -> None:
+        """On the event loop: let every task that waits look again."""
+        waiting, self._tasks_waiting = self._tasks_waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
     def _doorbell_rang(self) -> None:
         if self._threads_waiting and not self._tasks_waiting and not self._closed:
             # The bell is for threads: taking it from them and ringing again would wake this loop again and again,
@@ -380,60 +414,59 @@ class Subscription(Generic[M]):
             return
         with suppress(BlockingIOError):
             os.eventfd_read(self.doorbell)
-        waiting, self._tasks_waiting = self._tasks_waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        self.wake_tasks()
         if self._threads_waiting:
-            self._loop.call_soon(self._pass_on)
+            self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
 
     def _pass_on(self) -> None:
-        """The tasks have had their turn: what they left, or the end, is for the waiting threads."""
-        if self._threads_waiting and not self._armed():
-            self._ring()
-
-    def _block(self, timeout: float | None) -> bool:
-        """Wait on this thread until a read is worth another try; False at the timeout."""
+        """What is left, or the end, is for the others who wait."""
         with self._lock:
-            if self._closed:
-                return False
+            if (self._threads_waiting or self._tasks_waiting) and not self._armed():
+                self._ring()
+
+    def _wait_on_thread(self, deadline: float) -> Taken | None:
+        """Wait on this thread, which passes on what it leaves; None at the deadline (monotonic) or once closed."""
+        with self._lock:
             self._threads_waiting += 1
         try:
-            if not self._armed():
-                return True
-            poll = select.poll()
-            poll.register(self.doorbell, select.POLLIN)
-            if not poll.poll(None if timeout is None else max(0.0, timeout) * 1000):
-                return False
-            with suppress(BlockingIOError):
-                os.eventfd_read(self.doorbell)
-            return True
+            while (taken := self._take()) is None and not self._closed and (left := deadline - monotonic()) > 0:
+                if self._armed():
+                    poll = select.poll()
+                    poll.register(self.doorbell, select.POLLIN)
+                    poll.poll(1000 * min(left, LONGEST_POLL))
+                    with suppress(BlockingIOError):
+                        os.eventfd_read(self.doorbell)
+            return taken
         finally:
             with self._lock:
                 self._threads_waiting -= 1
-                if self._threads_waiting or self._tasks_waiting:
-                    self._ring()  # what this thread leaves is for the others
+                self._pass_on()
                 self._release_doorbell()
 
-    def _spin(self) -> Taken | None:
+    def _spin(self, take: Callable[[Source], Taken | Outcome] = Source.take) -> Taken | None:
         """Look again and again for `spin_us`, awake: fast when writer and reader have a processor each."""
         if not self._spin_us:
             return None
         end = monotonic_ns() + 1000 * self._spin_us
-        while (taken := self._take()) is None and monotonic_ns() < end:
+        while (taken := self._take(take)) is None and not self._closed and monotonic_ns() < end:
             pass
         return taken
 
     def _stop_watching(self) -> None:
         """Runs on the loop after the close: wake the tasks, then let go of the doorbell."""
-        self._doorbell_rang()
         if self._watching:
             self._loop.remove_reader(self.doorbell)
+            self._watching = False
+        self.wake_tasks()
+        self._leave_loop()
+
+    def _leave_loop(self) -> None:
         with self._lock:
             self._loop_left = True
             self._release_doorbell()
 
     def _release_doorbell(self) -> None:
+        """Under the lock: the last of loop and threads closes it."""
         if self._loop_left and not self._threads_waiting and self.doorbell >= 0:
             os.close(self.doorbell)
             self.doorbell = -1
@@ -448,7 +481,9 @@ def _sum(start: SubscriptionStats, sources: list[Source]) -> SubscriptionStats:
     received, lost, lag, copies = start
     for source in sources:
         stats = source.stats()
-        received, lost, lag = received + stats.row.taken, lost + stats.row.lost, lag + stats.lag
+        received += stats.row.taken - source.undecodable
+        lost += stats.row.lost + source.undecodable
+        lag += stats.lag
         copies += stats.row.copies_forced
     return SubscriptionStats(received, lost, lag, copies)
 

@@ -1,6 +1,5 @@
 """What generated topic modules stand on: `EmittedTopic` and `ConsumedTopic` tie a declaration to a running node."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from peppy.codec import Gathered, Plan
@@ -75,31 +74,34 @@ class ConsumedTopic(Generic[M]):
 
 
 class SharedReceiver(Generic[M]):
-    """One subscription for all callers of `on_next_message_received`: whoever waits gets the same message."""
+    """One subscription for all callers of `on_next_message_received`: whoever waits gets the same message.
+
+    Lives on the event loop. Whoever takes a message leaves it for all who are waiting, so a cancelled call loses none.
+    """
 
     def __init__(self, subscription: Subscription[M]) -> None:
         self._subscription = subscription
-        self._reading: asyncio.Task[tuple[str, M] | None] | None = None
+        self._waiting: dict[object, tuple[str, M] | None] = {}  # by caller; None until its message is there
 
     async def next(self) -> tuple[str, M]:
-        """The next message. A cancelled call loses nothing: the read goes on, for whoever asks next."""
-        if self._reading is None:
-            if (message := self._subscription.take()) is not None:
-                return message
-            self._reading = asyncio.get_running_loop().create_task(self._subscription.next())
-        reading = self._reading
+        """The next message. Raises SubscriptionClosed, and whatever a read of the subscription raises."""
+        caller = object()
+        self._waiting[caller] = None
         try:
-            message = await asyncio.shield(reading)
-        except asyncio.CancelledError:
-            raise  # `reading` goes on and keeps its message for the next call
-        except BaseException:
-            self._forget(reading)
-            raise
-        self._forget(reading)
-        if message is None:
-            raise SubscriptionClosed("the node is shutting down")
-        return message
+            while True:
+                if (message := self._waiting[caller]) is not None:
+                    return message
+                if (message := self._subscription.take()) is not None:
+                    self._hand_out(message)
+                    return message
+                if not await self._subscription.wait():
+                    break
+        finally:
+            del self._waiting[caller]
+        raise SubscriptionClosed("the node is shutting down")
 
-    def _forget(self, reading: "asyncio.Task[tuple[str, M] | None]") -> None:
-        if self._reading is reading:
-            self._reading = None
+    def _hand_out(self, message: tuple[str, M]) -> None:
+        for caller, found in self._waiting.items():
+            if found is None:
+                self._waiting[caller] = message
+        self._subscription.wake_tasks()
