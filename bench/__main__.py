@@ -6,41 +6,51 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import floors, latency, micro, results, scaling, startup, throughput
+from bench import fanout, floors, idle, latency, micro, results, scaling, stack, startup, targets, throughput, typed
 from bench.measure import Measure, interleaved
 
 SUITES = {
     "floors": floors.plan,
     "latency": latency.plan,
+    "typed": typed.plan,
     "throughput": throughput.plan,
+    "fanout": fanout.plan,
     "scaling": scaling.plan,
     "startup": startup.plan,
 }
+AFTERWARDS = {"idle": idle.rows, "micro": micro.rows}
+"""Suites that take their own time, alone."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the chosen suites, all of them interleaved with their floors; 0 when every figure could be taken."""
     options = _parse(arguments)
     started = datetime.now(UTC)
-    chosen = options.suite or [*SUITES, "micro"]
+    chosen = options.suite or [*SUITES, *AFTERWARDS]
     plan: list[tuple[results.Case, Measure]] = []
     for name, cases in SUITES.items():
         plan += cases(options.quick) if name in chosen else ()
     repeats = options.repeats or (3 if options.quick else 7)
     seconds = options.seconds or (0.1 if options.quick else 0.5)
-    rows = [results.row(case, samples) for case, samples in interleaved(plan, repeats, seconds)]
-    if "micro" in chosen:
-        rows += micro.rows(options.quick)
+    try:
+        rows = [results.row(case, samples) for case, samples in interleaved(plan, repeats, seconds)]
+        for name, suite in AFTERWARDS.items():
+            rows += suite(options.quick) if name in chosen else ()
+    finally:
+        stack.close()
     for entry in rows:
         print(results.line(entry))
+    print(targets.table(targets.verdicts(rows)))
     results.write(options.output, results.document(rows, started))
     return 0
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer cases and shorter ones: under a minute")
-    parser.add_argument("--suite", action="append", choices=[*SUITES, "micro"], help="only this one; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="fewer cases and shorter ones: a minute or two")
+    parser.add_argument(
+        "--suite", action="append", choices=[*SUITES, *AFTERWARDS], help="only this one; may be repeated"
+    )
     parser.add_argument("--repeats", type=int, help="how often each case is measured (default 7, quick 3)")
     parser.add_argument("--seconds", type=float, help="how long each repeat takes (default 0.5, quick 0.1)")
     parser.add_argument("--output", type=Path, default=results.LATEST, help="where the JSON goes")

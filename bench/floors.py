@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from time import perf_counter_ns
 
+from bench.link import budget_depth
 from bench.measure import CPUS, Measure, in_two_processes, program
 from bench.results import Case, Sample
 
@@ -26,7 +27,9 @@ def plan(quick: bool) -> Iterator[tuple[Case, Measure]]:
         )
     yield Case("floors", "floor:cacheline", "latency", 8, "raw-poll", "awake", "us", "C, spinning"), _cacheline
     for size in COPIED:
-        yield Case("floors", "floor:memcpy", "throughput", size, "raw-poll", "awake", "GB/s", "C, warm"), _memcpy
+        for buffers in (1, 5) if size == COPIED[1] else (1, 5, budget_depth(size) + 1):
+            note = f"C, warm, into {buffers} buffers in turn" if buffers > 1 else "C, warm, into one buffer"
+            yield Case("floors", "floor:memcpy", "throughput", size, "raw-poll", "awake", "GB/s", note), _memcpy
 
 
 def _native(*arguments: object) -> list[int]:
@@ -50,7 +53,9 @@ def _cacheline(case: Case, seconds: float) -> Sample:
 
 
 def _memcpy(case: Case, seconds: float) -> Sample:
-    times = sorted(_native("memcpy", CPUS[case.condition][0], case.size, max(20, int(seconds * 8e9 / case.size))))
+    buffers = int(case.note.split()[3]) if "turn" in case.note else 1
+    count = max(20, 3 * buffers, int(seconds * 8e9 / case.size))
+    times = sorted(_native("memcpy", CPUS[case.condition][0], case.size, count, buffers))
     return Sample(n=len(times), value=case.size / times[len(times) // 2])
 
 

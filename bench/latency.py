@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from time import perf_counter_ns
 
-from bench.link import Link, Receiver, Sender
+from bench.link import LAST, Link, Receiver, Sender
 from bench.measure import Measure, in_two_processes
 from bench.results import Case, Sample
 from peppy.ring import Outcome
@@ -15,7 +15,6 @@ KIB, MIB = 1 << 10, 1 << 20
 SIZES = (64, KIB, 64 * KIB, MIB, 8 * MIB)
 LEAST, MOST = 100, 50_000  # round trips of one repeat
 WARM_UP = 50  # besides two rounds of the ring, after which every chunk has its memory
-LAST = (1 << 64) - 1
 
 
 def plan(quick: bool) -> Iterator[tuple[Case, Measure]]:

@@ -9,8 +9,14 @@ from peppy.ring import Claim, History, Reader, ReceiveBuffer, SendBuffer, View, 
 
 _write_number, _read_number = Struct("<Q").pack_into, Struct("<Q").unpack_from
 BUDGET = 64 << 20
+LAST = (1 << 64) - 1  # the number of the message that ends a measurement
 BY_COPY = 4096
 """Messages up to this size are copied out into a reused buffer, larger ones are looked at in place."""
+
+
+def budget_depth(size: int) -> int:
+    """How many messages of so many bytes a stream of the usual depth holds within its budget of memory."""
+    return plan(128, BUDGET, size).depth
 
 
 class Link(NamedTuple):

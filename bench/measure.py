@@ -25,6 +25,9 @@ CPUS: dict[str, tuple[int, int]] = {"awake": (0, 1), "1cpu": (0, 0), "free": (-1
 Role = Callable[[socket.socket, Case, float], Sample | None]
 """One end of a measurement: its channel to the other end, the case, and the seconds it should take."""
 
+Hub = Callable[[Sequence[socket.socket], Case, float], Sample]
+"""The one end that has a channel to each of the others."""
+
 Measure = Callable[[Case, float], Sample]
 """Takes one repeat of a case within about so many seconds."""
 
@@ -53,14 +56,19 @@ def condition(name: str) -> Iterator[None]:
 
 def in_two_processes(near: Role, far: Role, case: Case, seconds: float) -> Sample:
     """Run both roles in processes of their own; the sample is what `near` returns."""
-    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return in_several_processes(lambda channels, *rest: near(channels[0], *rest), far, 1, case, seconds)
+
+
+def in_several_processes(near: Hub, far: Role, count: int, case: Case, seconds: float) -> Sample:
+    """Run `near` and `count` times `far`, all those on the second CPU; `near` has a channel to each."""
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(count)]
+    lefts, rights = [left for left, _ in pairs], [right for _, right in pairs]
     read_end, write_end = os.pipe()
     first, second = CPUS[case.condition]
-    children = [
-        _fork(lambda: _answer(write_end, near(left, case, seconds)), first, closing=right),
-        _fork(lambda: far(right, case, seconds), second, closing=left),
-    ]
-    for end in (left, right):
+    children = [_fork(lambda: _answer(write_end, near(lefts, case, seconds)), first, closing=rights)]
+    for right in rights:
+        children.append(_fork(lambda channel=right: far(channel, case, seconds), second, closing=lefts))
+    for end in (*lefts, *rights):
         end.close()
     return _collect(case, children, read_end, write_end)
 
@@ -68,7 +76,7 @@ def in_two_processes(near: Role, far: Role, case: Case, seconds: float) -> Sampl
 def in_one_process(role: Measure, case: Case, seconds: float) -> Sample:
     """Run a role that needs no other end in a process of its own, on the first CPU of the case."""
     read_end, write_end = os.pipe()
-    child = _fork(lambda: _answer(write_end, role(case, seconds)), CPUS[case.condition][0], closing=None)
+    child = _fork(lambda: _answer(write_end, role(case, seconds)), CPUS[case.condition][0], closing=())
     return _collect(case, [child], read_end, write_end)
 
 
@@ -88,15 +96,15 @@ def _collect(case: Case, children: Sequence[int], read_end: int, write_end: int)
     return Sample(**json.loads(text))
 
 
-def _fork(body: Callable[[], object], cpu: int, closing: socket.socket | None) -> int:
+def _fork(body: Callable[[], object], cpu: int, closing: Sequence[socket.socket]) -> int:
     """Run `body` in a child, pinned, without the garbage collector, and for a limited time."""
     child = os.fork()
     if child:
         return child
     status = 1
     try:
-        if closing is not None:
-            closing.close()
+        for end in closing:
+            end.close()
         signal.alarm(int(WATCHDOG))  # a hang ends the measurement instead of the day
         if cpu >= 0:
             os.sched_setaffinity(0, {cpu % (os.cpu_count() or 1)})

@@ -1,15 +1,17 @@
-"""What one publish costs as readers, depth and message size grow (docs/design/performance.md, T14)."""
+"""What one publish and one take cost as readers, depth and message size grow (docs/design/performance.md, T14)."""
 
 from collections.abc import Iterator
 from time import perf_counter_ns
 
-from bench.link import BUDGET
+from bench.link import BUDGET, budget_depth
 from bench.measure import Measure, in_one_process
 from bench.results import Case, Sample
-from peppy.ring import History, Reader, SendBuffer, Writer
+from peppy.ring import History, Reader, SendBuffer, View, Writer
 from peppy.ring import plan as plan_geometry
 
-BATCH = 256  # publishes per sample: one takes about as long as reading the clock
+BATCH = 256  # small publishes per sample: one takes about as long as reading the clock
+LARGE = 64 << 10
+MIB = 1 << 20
 
 
 def plan(quick: bool) -> Iterator[tuple[Case, Measure]]:
@@ -20,6 +22,12 @@ def plan(quick: bool) -> Iterator[tuple[Case, Measure]]:
         yield _case(64, f"readers=1 depth={depth}")
     for size in (1024,) if quick else (1024, 16 << 10, 256 << 10):
         yield _case(size, "readers=1 depth=128")
+    for size in (MIB, 8 * MIB):  # a shallow stream keeps its chunks in the cache
+        for depth in (4, budget_depth(size)):
+            yield _case(size, f"readers=0 depth={depth}")
+    for size in (64, MIB, 8 * MIB):
+        note = "take and view, first and last byte read"
+        yield Case("scaling", "peppy", "take_scaling", size, "loan-poll", "awake", "us", note), measure_take
 
 
 def _case(size: int, note: str) -> tuple[Case, Measure]:
@@ -36,16 +44,43 @@ def _publish(case: Case, seconds: float) -> Sample:
     writer = Writer.create(plan_geometry(int(sizes["depth"]), BUDGET, case.size), topic_hash=0, schema_hash=0, mode=1)
     readers = [_attach(writer) for _ in range(int(sizes["readers"]))]
     publish, buffer, length = writer.publish, SendBuffer(case.size), case.size
+    batch = BATCH if length < LARGE else 1
+    warm_up = 10 if length < LARGE else 2 * writer.geometry.depth  # then every chunk has its memory
     times = []
     end = perf_counter_ns() + int(seconds * 1e9)
-    while (started := perf_counter_ns()) < end or len(times) < 20:
-        for _ in range(BATCH):
+    while (started := perf_counter_ns()) < end or len(times) < warm_up + 20:
+        for _ in range(batch):
             publish(buffer, length)
-        times.append((perf_counter_ns() - started) / BATCH / 1000)
+        times.append((perf_counter_ns() - started) / batch / 1000)
     for reader in readers:
         reader.close()
     writer.close()
-    return Sample(n=len(times) * BATCH, times=times[10:])
+    times = times[warm_up:]
+    return Sample(n=len(times) * batch, times=times)
+
+
+def measure_take(case: Case, seconds: float) -> Sample:
+    """One repeat: microseconds from a message that is there to its bytes in Python."""
+    return in_one_process(_take, case, seconds)
+
+
+def _take(case: Case, seconds: float) -> Sample:
+    writer = Writer.create(plan_geometry(8, BUDGET, case.size), topic_hash=0, schema_hash=0, mode=1)
+    reader = _attach(writer)
+    publish, buffer, length, take = writer.publish, SendBuffer(case.size), case.size, reader.take_view
+    times = []
+    end = perf_counter_ns() + int(seconds * 1e9)
+    while perf_counter_ns() < end or len(times) < 50:
+        publish(buffer, length)
+        started = perf_counter_ns()
+        view = take()
+        if not isinstance(view, View) or view.data[0] != view.data[-1]:
+            raise RuntimeError("no message")
+        times.append((perf_counter_ns() - started) / 1000)
+        del view
+    reader.close()
+    writer.close()
+    return Sample(n=len(times), times=times[20:])
 
 
 def _attach(writer: Writer) -> Reader:

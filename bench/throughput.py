@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from struct import Struct
 from time import perf_counter_ns
 
-from bench.link import Link, Sender
+from bench.link import LAST, Link, Sender
 from bench.measure import Measure, in_two_processes
 from bench.results import Case, Sample
 from peppy.ring import Outcome, ReceiveBuffer
@@ -15,7 +15,6 @@ SMALL = 64
 BATCH = 64  # small messages that one take_many brings, and that one acknowledgement covers
 SMALL_DEPTH = 1024
 WINDOW = {SMALL: SMALL_DEPTH // 2, FRAME: 2}  # messages that may be unacknowledged
-LAST = (1 << 64) - 1
 PACED, FLOODING = "paced by acknowledgements", "flooding"
 
 _NUMBER = Struct("<Q")

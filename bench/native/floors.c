@@ -3,7 +3,7 @@
  *
  *   floors eventfd CPU CPU COUNT     round trips over two eventfds and epoll, nanoseconds
  *   floors cacheline CPU CPU COUNT   round trips of one cache line between two spinning processes, nanoseconds
- *   floors memcpy CPU BYTES COUNT    warm copies between two buffers, nanoseconds
+ *   floors memcpy CPU BYTES COUNT BUFFERS   warm copies of one buffer into so many others in turn, nanoseconds
  *
  * A CPU of -1 means any.
  */
@@ -132,13 +132,14 @@ static void measure_cacheline(int here, int there, int count, uint64_t *samples)
     waitpid(child, NULL, 0);
 }
 
-static void measure_memcpy(int cpu, size_t bytes, int count, uint64_t *samples)
+static void measure_memcpy(int cpu, size_t bytes, int count, size_t buffers, uint64_t *samples)
 {
     pin(cpu);
-    char *from = allocate(bytes), *to = allocate(bytes);
+    char *from = allocate(bytes), *targets = allocate(bytes * buffers);
     memset(from, 1, bytes);
-    memset(to, 2, bytes);
+    memset(targets, 2, bytes * buffers);
     for (int i = 0; i < count; i++) {
+        char *to = targets + (size_t)i % buffers * bytes;
         uint64_t start = now();
         memcpy(to, from, bytes);
         __asm__ volatile("" ::"r"(to) : "memory");
@@ -148,7 +149,7 @@ static void measure_memcpy(int cpu, size_t bytes, int count, uint64_t *samples)
 
 int main(int arguments, char **argument)
 {
-    if (arguments != 5)
+    if (arguments < 5)
         return 2;
     int first = atoi(argument[2]), count = atoi(argument[4]);
     uint64_t *samples = calloc((size_t)count, sizeof *samples);
@@ -158,8 +159,8 @@ int main(int arguments, char **argument)
         measure_eventfd(first, atoi(argument[3]), count, samples);
     else if (!strcmp(argument[1], "cacheline"))
         measure_cacheline(first, atoi(argument[3]), count, samples);
-    else if (!strcmp(argument[1], "memcpy"))
-        measure_memcpy(first, strtoull(argument[3], NULL, 10), count, samples);
+    else if (!strcmp(argument[1], "memcpy") && arguments == 6)
+        measure_memcpy(first, strtoull(argument[3], NULL, 10), count, strtoull(argument[5], NULL, 10), samples);
     else
         return 2;
     for (int i = 0; i < count; i++)
