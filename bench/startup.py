@@ -51,7 +51,7 @@ def _start(command: list[str], environment: dict[str, str]) -> float:
 def first_message(case: Case, _seconds: float) -> Sample:
     """One repeat: several starts of a node; milliseconds until its first message is with a subscriber."""
     running = stack.running()
-    running.near.call("prepare", topics=[], cpu=-1)
+    running.near.call("prepare", topics=[], cpu=-1, burner=None)
     times: list[float] = []
     for _ in range(STARTS):
         running.near.ask("hello")

@@ -1,9 +1,10 @@
 """The generated API between two node processes under a daemon: what a person who writes nodes gets."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from bench import stack
-from bench.measure import CPUS, Measure
+from bench.measure import CPUS, Measure, program
 from bench.results import Case, Sample
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -41,25 +42,30 @@ def _frames(mode: str, note: str) -> tuple[Case, Measure]:
 def measure(case: Case, seconds: float) -> Sample:
     """One repeat: round trips for about `seconds`."""
     topic = TOPICS[case.size]
-    near, far = _prepared(case, topic)
-    far.ask("echo", topic=topic, mode=case.mode)
-    times = near.call("ping", topic=topic, mode=case.mode, seconds=seconds)
-    far.answer()
+    with _prepared(case, topic) as (near, far):
+        far.ask("echo", topic=topic, mode=case.mode)
+        times = near.call("ping", topic=topic, mode=case.mode, seconds=seconds)
+        far.answer()
     return Sample(n=len(times), times=times)
 
 
 def pour(case: Case, seconds: float) -> Sample:
     """One repeat: publish for about `seconds`, and count what came."""
     topic = TOPICS[case.size]
-    near, far = _prepared(case, topic, "ack")
-    far.ask("drink", topic=topic, mode=case.mode)
-    near.call("pour", topic=topic, paced=PACED in case.note, seconds=seconds)
-    received, rate, lost = far.answer()
+    with _prepared(case, topic, "ack") as (near, far):
+        far.ask("drink", topic=topic, mode=case.mode)
+        near.call("pour", topic=topic, paced=PACED in case.note, seconds=seconds)
+        received, rate, lost = far.answer()
     return Sample(n=received, value=rate if case.unit == "msg/s" else rate * case.size / 1e9, lost=lost)
 
 
-def _prepared(case: Case, *topics: str) -> tuple[stack.Instance, stack.Instance]:
+@contextmanager
+def _prepared(case: Case, *topics: str) -> Iterator[tuple[stack.Instance, stack.Instance]]:
     running = stack.running()
-    for instance, cpu in zip((running.near, running.far), CPUS[case.condition], strict=True):
-        instance.call("prepare", topics=topics, cpu=cpu)
-    return running.near, running.far
+    ends, cpus = (running.near, running.far), CPUS[case.condition]
+    burner = program("burner") if case.condition == "awake" else None
+    for end, cpu in zip(ends, cpus, strict=True):
+        end.call("prepare", topics=topics, cpu=cpu, burner=burner)
+    yield ends
+    for end in ends:
+        end.call("rest")

@@ -7,6 +7,7 @@ runs, as it does there.
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -116,9 +117,10 @@ class Peer:
         self._runner = runner
         self._ends: dict[str, Ends] = {}
         self._starter = read.starter_hello.subscribe(runner)
+        self._burner: subprocess.Popen[bytes] | None = None
 
-    async def prepare(self, topics: list[str], cpu: int) -> None:
-        """Pin all threads, and be registered at both ends of these topics."""
+    async def prepare(self, topics: list[str], cpu: int, burner: str | None) -> None:
+        """Pin all threads, keep the CPU awake, and be registered at both ends of these topics."""
         cpus = {cpu} if cpu >= 0 else set(range(os.cpu_count() or 1))
         for thread in Path("/proc/self/task").iterdir():
             os.sched_setaffinity(int(thread.name), cpus)
@@ -126,6 +128,15 @@ class Peer:
             if name not in self._ends:
                 self._ends[name] = Ends(self._runner, name)
             await self._ends[name].registered()
+        if burner:
+            self._burner = subprocess.Popen([burner, str(cpu)])
+
+    async def rest(self) -> None:
+        """Let the CPU sleep again."""
+        if self._burner is not None:
+            self._burner.kill()
+            self._burner.wait()
+            self._burner = None
 
     async def ping(self, topic: str, mode: str, seconds: float) -> list[float]:
         """One-way microseconds of so many seconds of round trips."""
