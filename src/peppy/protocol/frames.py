@@ -343,8 +343,8 @@ class AttachmentRefused(Frame):
 class AttachmentStale(Frame):
     """Consumer to daemon: I do not have this row (ring.md, Attach); give it back and attach me again.
 
-    `reason` is None when the row was no longer free; otherwise it says what this process lacks, such as descriptors, and
-    the daemon waits for a moment before it attaches again.
+    `reason` is None when the row was no longer free; otherwise it says what this process lacks, such as descriptors,
+    and the daemon waits for a moment before it attaches again.
     """
 
     subscription_id: int
