@@ -10,7 +10,7 @@ from peppy.codec.encoding import compile_encoder, compile_loan_encoder
 from peppy.codec.layout import Gathered
 from peppy.codec.loan import Room, are_fixed
 from peppy.codec.payload import Shape
-from peppy.codec.size import fixed_size
+from peppy.codec.size import fixed_size, largest_body
 from peppy.errors import DecodeError
 from peppy.model.types import MessageFormat, bulk_fields, schema_hash
 
@@ -39,6 +39,7 @@ class Plan(Generic[M]):
         self.schema_hash = schema_hash(message_format)
         self.bulk_count = 0 if message_format is None else len(bulk_fields(message_format))
         self.fixed_size = fixed_size(message_format)
+        self._largest_body = None if message_format is None else largest_body(message_format)
         self._types = types
         self._classes: dict[str, type] | None = None
         self._encode_loan: Callable[..., Any] | None = None
@@ -65,7 +66,9 @@ class Plan(Generic[M]):
             return last[2]
         if self._encode_loan is None:
             self._encode_loan = compile_loan_encoder(self.member, message_format, self.classes)
-        room = Room(message_format, self.classes, self._encode_loan, shapes, body_reserve)
+        largest = self._largest_body  # no room for more: a loan is no larger than the stream of a fixed size
+        reserve = body_reserve if largest is None else min(body_reserve, largest)
+        room = Room(message_format, self.classes, self._encode_loan, shapes, reserve)
         if are_fixed(shapes):
             self._last_room = dict(shapes), body_reserve, room  # one picture is as large as the next
         return room

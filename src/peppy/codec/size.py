@@ -36,6 +36,11 @@ def fixed_size(message_format: MessageFormat | None) -> int | None:
     return end
 
 
+def largest_body(message_format: MessageFormat) -> int | None:
+    """The most bytes that the body takes, which is all but the bulk fields; None when that is open."""
+    return _object(message_format.fields)
+
+
 def _object(fields: tuple[Field, ...]) -> int | None:
     sizes = [_value(field.type) for field in fields if not is_bulk(field.type)]
     if any(size is None for size in sizes):
