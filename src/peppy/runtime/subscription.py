@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Future
-from contextlib import suppress
 from math import inf
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
@@ -83,7 +82,7 @@ class Subscription(Generic[M]):
         self._loop = loop
         self._lock = threading.RLock()
         self._sources: list[Source] = []
-        self._tasks_waiting: list[asyncio.Future[None]] = []
+        self._tasks_waiting: dict[asyncio.Future[None], None] = {}  # in the order in which they came
         self._threads_waiting = 0
         self._watching = False
         self._loop_left = False
@@ -379,7 +378,10 @@ class Subscription(Generic[M]):
         with self._lock:
             if self._closed or (self._refusals and not self._sources):
                 return False
-            return all(source.reader.arm() is Outcome.EMPTY and not source.writer_gone for source in self._sources)
+            for source in self._sources:  # noqa: SIM110 (a generator costs as much as the call)
+                if source.reader.arm() is not _EMPTY or source.writer_gone:
+                    return False
+            return True
 
     async def wait(self) -> bool:
         """Wait on the event loop until a read is worth another try; False once closed."""
@@ -389,18 +391,17 @@ class Subscription(Generic[M]):
             self._watching = True
             self._loop.add_reader(self.doorbell, self._doorbell_rang)
         future: asyncio.Future[None] = self._loop.create_future()
-        self._tasks_waiting.append(future)
+        self._tasks_waiting[future] = None
         try:
             if self._armed():
                 await future
         finally:
-            with suppress(ValueError):
-                self._tasks_waiting.remove(future)
+            self._tasks_waiting.pop(future, None)
         return not self._closed
 
     def wake_tasks(self) -> None:
         """On the event loop: let every task that waits look again."""
-        waiting, self._tasks_waiting = self._tasks_waiting, []
+        waiting, self._tasks_waiting = self._tasks_waiting, {}
         for future in waiting:
             if not future.done():
                 future.set_result(None)
@@ -412,11 +413,16 @@ class Subscription(Generic[M]):
             self._loop.remove_reader(self.doorbell)
             self._watching = False
             return
-        with suppress(BlockingIOError):
-            os.eventfd_read(self.doorbell)
+        self._quiet_doorbell()
         self.wake_tasks()
         if self._threads_waiting:
             self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
+
+    def _quiet_doorbell(self) -> None:
+        try:  # noqa: SIM105 (a context manager costs more than the read)
+            os.eventfd_read(self.doorbell)
+        except BlockingIOError:
+            pass  # somebody else was faster
 
     def _pass_on(self) -> None:
         """What is left, or the end, is for the others who wait."""
@@ -429,13 +435,14 @@ class Subscription(Generic[M]):
         with self._lock:
             self._threads_waiting += 1
         try:
-            while (taken := self._take()) is None and not self._closed and (left := deadline - monotonic()) > 0:
+            taken = None
+            while taken is None and not self._closed and (left := deadline - monotonic()) > 0:
                 if self._armed():
                     poll = select.poll()
                     poll.register(self.doorbell, select.POLLIN)
                     poll.poll(1000 * min(left, LONGEST_POLL))
-                    with suppress(BlockingIOError):
-                        os.eventfd_read(self.doorbell)
+                    self._quiet_doorbell()
+                taken = self._take()
             return taken
         finally:
             with self._lock:
@@ -493,7 +500,4 @@ def _info(taken: Taken) -> MessageInfo:
 
 
 def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
+    return asyncio._get_running_loop() is loop  # without the cost of an exception on every other thread
