@@ -1,16 +1,19 @@
 """What one publish and one take cost as readers, depth and message size grow (docs/design/performance.md, T14)."""
 
+import socket
 from collections.abc import Iterator
 from time import perf_counter_ns
 
-from bench.link import BUDGET, budget_depth
-from bench.measure import Measure, in_one_process
+from bench.link import BUDGET, Link, Sender, budget_depth
+from bench.measure import Measure, in_one_process, in_two_processes
 from bench.results import Case, Sample
-from peppy.ring import History, Reader, SendBuffer, View, Writer
+from peppy.ring import History, Reader, ReceiveBuffer, SendBuffer, View, Writer
 from peppy.ring import plan as plan_geometry
 
 BATCH = 256  # small publishes per sample: one takes about as long as reading the clock
 LARGE = 64 << 10
+COPIED = "take and view, first and last byte read; written by a copy of all bytes, which empties the caches"
+FILLED = "take and view, first and last byte read; the writer loans and writes as many"
 MIB = 1 << 20
 
 
@@ -26,8 +29,8 @@ def plan(quick: bool) -> Iterator[tuple[Case, Measure]]:
         for depth in (4, budget_depth(size)):
             yield _case(size, f"readers=0 depth={depth}")
     for size in (64, MIB, 8 * MIB):
-        note = "take and view, first and last byte read"
-        yield Case("scaling", "peppy", "take_scaling", size, "loan-poll", "awake", "us", note), measure_take
+        for note in (COPIED, FILLED):
+            yield Case("scaling", "peppy", "take_scaling", size, "loan-poll", "awake", "us", note), measure_take
 
 
 def _case(size: int, note: str) -> tuple[Case, Measure]:
@@ -60,27 +63,42 @@ def _publish(case: Case, seconds: float) -> Sample:
 
 
 def measure_take(case: Case, seconds: float) -> Sample:
-    """One repeat: microseconds from a message that is there to its bytes in Python."""
-    return in_one_process(_take, case, seconds)
+    """One repeat: microseconds from a message that is there to its bytes in Python, in a process of its own."""
+    return in_two_processes(_look, _show, case, seconds)
 
 
-def _take(case: Case, seconds: float) -> Sample:
-    writer = Writer.create(plan_geometry(8, BUDGET, case.size), topic_hash=0, schema_hash=0, mode=1)
-    reader = _attach(writer)
-    publish, buffer, length, take = writer.publish, SendBuffer(case.size), case.size, reader.take_view
-    times = []
+def _look(channel: socket.socket, case: Case, seconds: float) -> Sample:
+    link = Link.open(channel, case.size, 8)
+    take, acknowledge, last = link.reader.take_view, link.writer.publish_bytes, case.size - 1
+    times: list[float] = []
     end = perf_counter_ns() + int(seconds * 1e9)
-    while perf_counter_ns() < end or len(times) < 50:
-        publish(buffer, length)
-        started = perf_counter_ns()
-        view = take()
-        if not isinstance(view, View) or view.data[0] != view.data[-1]:
-            raise RuntimeError("no message")
+    warm_up = 2 * link.reader.config.depth
+    while perf_counter_ns() < end or len(times) < warm_up + 50:
+        acknowledge(b"next")
+        while True:
+            started = perf_counter_ns()
+            view = take()
+            if view.__class__ is View:
+                break
+        if view.data[0] != view.data[last]:  # the number's lowest byte
+            raise RuntimeError("a message is torn")
         times.append((perf_counter_ns() - started) / 1000)
         del view
-    reader.close()
-    writer.close()
-    return Sample(n=len(times), times=times[20:])
+    acknowledge(b"end")
+    times = times[warm_up:]
+    return Sample(n=len(times), times=times)
+
+
+def _show(channel: socket.socket, case: Case, _seconds: float) -> None:
+    link = Link.open(channel, case.size, 8)
+    send, asked, number = Sender(link.writer, case.size, case.note == FILLED).send, ReceiveBuffer(64), 0
+    while True:
+        while not isinstance(taken := link.reader.take_into(asked), tuple):
+            pass
+        if asked.data[: taken[0]] == b"end":
+            return
+        number += 1
+        send(number)
 
 
 def _attach(writer: Writer) -> Reader:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bench import results, targets
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = [
@@ -28,12 +29,18 @@ COLUMNS = [
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> dict:
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
+    """A very short run: its result and what it printed."""
     path = tmp_path_factory.mktemp("bench") / "result.json"
     command = [sys.executable, "-m", "bench", "--quick", "--repeats", "1", "--seconds", "0.01", "--output", str(path)]
-    suites = ["--suite", "floors", "--suite", "latency", "--suite", "scaling"]
-    subprocess.run([*command, *suites], cwd=ROOT, check=True, timeout=100, stdout=subprocess.DEVNULL)
-    return json.loads(path.read_text())
+    suites = [word for name in ("floors", "latency", "typed", "fanout", "scaling") for word in ("--suite", name)]
+    done = subprocess.run([*command, *suites], cwd=ROOT, check=True, timeout=100, stdout=subprocess.PIPE, text=True)
+    return json.loads(path.read_text()), done.stdout
+
+
+@pytest.fixture(scope="module")
+def result(run: tuple[dict, str]) -> dict:
+    return run[0]
 
 
 def test_the_result_names_schema_machine_commit_and_start(result: dict) -> None:
@@ -65,3 +72,26 @@ def test_no_figure_is_below_its_floor(result: dict) -> None:
         return min(row["p50"] for row in rows if row["test"] == "latency")
 
     assert p50("peppy", "raw-poll") > p50("floor:cacheline", "raw-poll")
+
+
+def test_typed_figures_come_from_two_nodes_in_every_mode(result: dict) -> None:
+    rows = [row for row in result["rows"] if row["suite"] == "typed"]
+    modes = {row["mode"] for row in rows if row["test"] == "latency"}
+    assert modes == {"typed-asyncio", "typed-block", "typed-poll", "loan-asyncio"}
+    assert all(row["lost"] == 0 for row in rows if "paced" in row["note"])
+
+
+def test_every_target_is_judged_and_misses_are_said(run: tuple[dict, str]) -> None:
+    result, printed = run
+    judged = list(targets.verdicts(result["rows"]))
+    assert printed.rstrip().endswith(targets.table(judged))
+    words = printed.rstrip().splitlines()[-len(judged) :]
+    for verdict, line in zip(judged, words, strict=True):
+        assert line.endswith({True: "met", False: "MISSED", None: "not measured"}[verdict.met])
+
+
+def test_a_figure_beyond_its_limit_is_a_miss() -> None:
+    case = results.Case("latency", "peppy", "latency", 64, "raw-poll", "awake", "us")
+    for microseconds, met in ((1.4, True), (1.6, False)):
+        judged = targets.verdicts([results.row(case, [results.Sample(n=1, times=[microseconds])])])
+        assert next(judged).met is met
