@@ -64,17 +64,21 @@ class Joined:
 class Bench:
     """One topic named `t`: `topics` is what a node has, `format_text` its format."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, format_text: str | None = SMALL, *, depth: int = 8) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, format_text: str | None = SMALL, *, depth: int = 8, control: Any = None
+    ) -> None:
         self.plan = plan_of("t", format_text, {})
         self.settings = TopicSettings(depth=Depths(sensor_data=depth, standard=depth))
-        self.control = Joined()
+        self.control: Any = control or Joined()
+        self.made: list[TopicWriter] = []
         self.topics = Topics(self.settings, self.control, loop)
         self.consumed = ConsumedTopic("slot", "t", self.plan)
 
     def writer(self, *, format_text: str | None = None, qos: QoSProfile = QoSProfile.Standard) -> TopicWriter:
         """A producer; with another format its messages cannot be decoded."""
         plan = self.plan if format_text is None else plan_of("t", format_text, {})
-        return TopicWriter("t", qos, plan, self.settings, self.control)
+        self.made.append(TopicWriter("t", qos, plan, self.settings, self.control))
+        return self.made[-1]
 
     def publisher(self, writer: TopicWriter | None = None) -> Publisher:
         return Publisher(writer or self.writer())
@@ -84,7 +88,7 @@ class Bench:
 
     def end(self) -> None:
         self.topics.close_subscriptions()
-        for writer in list(self.control.writers):
+        for writer in self.made:
             writer.close()
 
 
