@@ -23,8 +23,8 @@ from peppy.runtime.token import CancellationToken
 LOOP_MARK_SECS = 1.0
 """How often the event loop leaves a mark that it still runs; the health probe tells its age."""
 
-SHORTEST_HOOKS = 0.1
-"""Seconds that the shutdown hooks have in any case, also when tasks took the whole grace."""
+TASKS_SHARE, HOOKS_SHARE = 0.6, 0.9
+"""Parts of the grace in which tasks, then the hooks, have to have ended; then the daemon ends the process."""
 
 REPORT_AFTER = 4
 """Passes of the event loop in which somebody may look at a failed task, before its traceback is printed: `wait_for` and
@@ -157,13 +157,13 @@ class NodeLife:
             self._failure = error
 
     async def _shut_down(self, node_runner: NodeRunner) -> None:
-        deadline = monotonic() + self._config.lifecycle.shutdown_grace_secs
+        began, grace = monotonic(), self._config.lifecycle.shutdown_grace_secs
         node_runner.topics.close_subscriptions()
         for _ in range(2):  # who waits for the token or in a read hears of it, and goes on to its next wait
             await asyncio.sleep(0)
-        await self._cancel_tasks(deadline)
+        await self._cancel_tasks(began + TASKS_SHARE * grace)
         try:
-            await asyncio.wait_for(node_runner.run_hooks(), max(SHORTEST_HOOKS, deadline - monotonic()))
+            await asyncio.wait_for(node_runner.run_hooks(), began + HOOKS_SHARE * grace - monotonic())
         except TimeoutError:
             print("[WARNING] the shutdown hooks did not end in time", file=sys.stderr)
         node_runner.topics.close_writers()

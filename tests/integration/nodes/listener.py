@@ -26,6 +26,16 @@ class Listener:
         self.subscriptions.append(await TOPICS[topic].subscribe(self.runner))
         return len(self.subscriptions) - 1
 
+    async def subscribe_later(self, topic: str) -> int:
+        """Without waiting for the daemon."""
+        self.subscriptions.append(TOPICS[topic].subscribe(self.runner))
+        return len(self.subscriptions) - 1
+
+    async def subscribe_and_close(self, topic: str, count: int) -> bool:
+        for _ in range(count):
+            (await TOPICS[topic].subscribe(self.runner)).close()
+        return True
+
     async def next(self, number: int = 0, timeout: float = 20.0) -> Any:
         try:
             async with asyncio.timeout(timeout):

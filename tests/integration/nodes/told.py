@@ -2,17 +2,39 @@
 
 import asyncio
 import json
+import os
 from typing import Any
+
+
+class Descriptors:
+    """Takes all file descriptors that are left to its process, and gives them back."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    async def use_up_descriptors(self) -> bool:
+        try:
+            while True:
+                self.taken.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            return True
+
+    async def give_descriptors_back(self) -> bool:
+        while self.taken:
+            os.close(self.taken.pop())
+        return True
 
 
 async def serve_commands(control: str, target: Any) -> None:
     """Call `target.<method>(**arguments)` for each line; calls may overlap, answers carry the call's number."""
     reader, writer = await asyncio.open_unix_connection(control)
+    descriptors = Descriptors()
     calls: set[asyncio.Task[None]] = set()
 
     async def call(number: int, method: str, arguments: dict[str, Any]) -> None:
         try:
-            answer = {"result": await getattr(target, method)(**arguments)}
+            served = target if hasattr(target, method) else descriptors
+            answer = {"result": await getattr(served, method)(**arguments)}
         except Exception as error:
             answer = {"error": type(error).__name__, "text": str(error)}
         writer.write(json.dumps({"number": number, **answer}).encode() + b"\n")
