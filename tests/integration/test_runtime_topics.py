@@ -141,6 +141,14 @@ def test_a_producer_that_is_stopped_for_long_attaches_when_it_goes_on(pair: Pair
     all_receive(talker, listener, numbers)
 
 
+def test_a_reader_that_waits_gets_all_of_a_producer_that_ends_at_once(pair: Pair):
+    talker, listener = pair.talker(), pair.listener()
+    listener.call("subscribe", topic="main_plain")
+    talker.ask("publish_and_end", topic="plain", count=3)
+    assert [number for _, number, _ in listener.call("take_until", last=3)] == [1, 2, 3]
+    eventually(lambda: pair.daemon.instance_row("t1").state == "finished", "the end")
+
+
 # --- the daemon's return -----------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from peppy.errors import DaemonUnavailable, NodeStartupError, PeppyError
 from peppy.protocol import PROTOCOL_VERSION
-from peppy.protocol.answers import Answer, Attached, ProbeAnswer
+from peppy.protocol.answers import Answer, Attached, ProbeAnswer, StreamOpened
 from peppy.protocol.blocking import BlockingConnection, connect
 from peppy.protocol.frame import ConnectionClosed, Received, close_all
 from peppy.protocol.frames import (
@@ -90,6 +90,12 @@ class ControlThread:
         """Connect and serve. Raises DaemonUnavailable, or PeppyError when the daemon refuses this process."""
         self._connect(None)
         self._thread.start()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a daemon."""
+        connection = self._connection
+        return connection is not None and connection.closed is None
 
     def report_ready(self) -> None:
         """Tell the daemon that the node is connected and configured."""
@@ -175,8 +181,11 @@ class ControlThread:
 
     def _serve(self, connection: BlockingConnection, received: Received) -> None:
         match received.frame:
-            case Done():
-                if (registered := self._asked.pop(received.request_id, None)) is not None:
+            case Done(result=result):
+                registered = self._asked.pop(received.request_id, None)
+                if isinstance(registered, TopicWriter):
+                    registered.opened(msgspec.msgpack.decode(result, type=StreamOpened).waiting)
+                elif registered is not None:
                     registered.registered(None)
             case Failed(kind=kind, message=message, hint=hint):
                 if (registered := self._asked.pop(received.request_id, None)) is not None:

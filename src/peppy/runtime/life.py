@@ -26,6 +26,9 @@ LOOP_MARK_SECS = 1.0
 TASKS_SHARE, HOOKS_SHARE = 0.6, 0.9
 """Parts of the grace in which tasks, then the hooks, have to have ended; then the daemon ends the process."""
 
+ATTACH_SECS = 0.5
+"""Seconds in which readers that waited for a stream are attached to it, when its writer ends right after it began."""
+
 REPORT_AFTER = 4
 """Passes of the event loop in which somebody may look at a failed task, before its traceback is printed: `wait_for` and
 `wait` need two to tell who called them."""
@@ -166,6 +169,7 @@ class NodeLife:
             await asyncio.wait_for(node_runner.run_hooks(), began + HOOKS_SHARE * grace - monotonic())
         except TimeoutError:
             print("[WARNING] the shutdown hooks did not end in time", file=sys.stderr)
+        await node_runner.topics.readers_attached(min(monotonic() + ATTACH_SECS, began + grace))
         node_runner.topics.close_writers()
 
     async def _cancel_tasks(self, deadline: float) -> None:

@@ -55,6 +55,8 @@ class TopicWriter:
         self._lock = threading.Lock()
         self._writer: Writer | None = None
         self._closed = False
+        self._due: int | None = None  # readers that wait for the stream, as the daemon says; None until it has
+        self._asked_for = 0  # rows
         self._counted = PublisherStats(0, 0, 0, 0)  # when there is no stream, or none any more
         self._publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
         self.put: Callable[[Any], None] = self._first
@@ -138,6 +140,7 @@ class TopicWriter:
     def reserve_row(self, doorbell: int, history: int) -> Claim:
         """Reserve a row for a reader to come; TooManyReaders when all 64 are taken."""
         assert self._writer is not None
+        self._asked_for += 1
         return self._writer.reserve_row(doorbell, History(history))
 
     def release_row(self, row: int, ticket: int) -> None:
@@ -152,8 +155,19 @@ class TopicWriter:
             with suppress(StreamClosed):
                 self._writer.forget_doorbell(fd)
 
+    def opened(self, waiting: int) -> None:
+        """The daemon knows the stream; so many readers have waited for it and will be attached now."""
+        self._due = waiting
+
+    @property
+    def has_readers_due(self) -> bool:
+        """Whether readers that were there before the stream have not been attached yet."""
+        is_open = self._writer is not None and not self._closed
+        return is_open and (self._due is None or self._asked_for < self._due)
+
     def registered(self, error: PeppyError | None) -> None:
         """The daemon's answer to the registration of the stream: without it nobody is attached."""
+        self._due = 0
         if error is not None:
             print(f"[ERROR] topic `{self.name}` reaches nobody: {error}", file=sys.stderr, flush=True)
 

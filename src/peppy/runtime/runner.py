@@ -6,6 +6,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from peppy.model.node import Slot
@@ -15,6 +16,9 @@ from peppy.runtime.publisher import PublisherStats, TopicWriter
 from peppy.runtime.subscription import Subscription, SubscriptionStats
 from peppy.runtime.token import CancellationToken
 from peppy.runtime.topics import ConsumedTopic, EmittedTopic, SharedReceiver
+
+LOOK_SECS = 0.005
+"""How often a node that ends looks whether its readers have come."""
 
 M = TypeVar("M")
 Hook = Callable[[], Awaitable[None] | None]
@@ -104,6 +108,13 @@ class Topics:
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:
             subscription.close()
+
+    async def readers_attached(self, deadline: float) -> None:
+        """Readers that waited for a stream get it, also when its writer ends at once; at most until the deadline."""
+        while monotonic() < deadline and self._control.connected:
+            if not any(writer.has_readers_due for writer in self._writers.values()):
+                return
+            await asyncio.sleep(LOOK_SECS)
 
     def close_writers(self) -> None:
         """Close all streams: their readers take what is left."""

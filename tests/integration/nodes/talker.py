@@ -31,6 +31,11 @@ class Talker:
                 await asyncio.sleep(pause)
         return self.numbers[topic]
 
+    async def publish_and_end(self, topic: str, count: int) -> None:
+        """The node ends in the same moment."""
+        await self.publish(topic, count)
+        self.runner.cancellation_token().cancel()
+
     async def emit(self, topic: str, size: int = 8) -> int:
         self.numbers[topic] += 1
         await TOPICS[topic].emit(self.runner, self.numbers[topic], b"e" * size)
