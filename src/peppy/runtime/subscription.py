@@ -1,16 +1,10 @@
 """Reading topics: one cursor over all producers that a slot admits (docs/reference/qos.md, Reading).
 
-A subscription owns one eventfd, its doorbell. Every stream it reads rings it, and so does whoever changes the set of
-streams or closes the subscription. Whoever waits reads the doorbell first, then looks at every stream, arms those that
-are empty, and only then sleeps (docs/design/ring.md, Sleeping and waking). The doorbell is shared by tasks and threads
-of the process: one that consumed a wake-up and leaves something behind rings it again for the others.
+Who waits for a message, and how, is in `waiting.py`.
 """
 
 import asyncio
-import os
-import select
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Future
 from math import inf
@@ -23,6 +17,7 @@ from peppy.model.qos import QoSProfile
 from peppy.ring import Claim, Outcome, ReceiveBuffer, StaleClaim
 from peppy.runtime.loan import PendingLoan, ReadLoan
 from peppy.runtime.source import Source, Taken
+from peppy.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
     from peppy.runtime.control import ControlThread
@@ -33,9 +28,6 @@ _EMPTY = Outcome.EMPTY  # a member of an enumeration is slow to look up
 
 WARNING_PAUSE = 10.0
 """Seconds between two warnings about lost messages of one subscription, and between two about undecodable ones."""
-
-LONGEST_POLL = 3600.0
-"""Seconds of one system call that waits; the system has a limit."""
 
 LARGEST_BATCH = 1024
 """Messages that one call of the core brings: there is room for so many in advance."""
@@ -59,7 +51,7 @@ class SubscriptionStats(NamedTuple):
     copies_forced: int
 
 
-class Subscription(Generic[M]):
+class Subscription(Waiting, Generic[M]):
     """Messages of one topic through one slot. `next` belongs to the event loop, the other reads to any thread."""
 
     def __init__(
@@ -72,21 +64,14 @@ class Subscription(Generic[M]):
         control: "ControlThread",
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        super().__init__(loop)
         self.subscription_id = subscription_id
         self.link_id = link_id
         self.topic = topic
         self.plan = plan
-        self.doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._spin_us = spin_us
         self._control = control
-        self._loop = loop
-        self._lock = threading.RLock()
         self._sources: list[Source] = []
-        self._tasks_waiting: dict[asyncio.Future[None], None] = {}  # in the order in which they came
-        self._threads_waiting = 0
-        self._watching = False
-        self._loop_left = False
-        self._closed = False
         self._known: Future[None] = Future()
         self._refusals: dict[int, PeppyError] = {}  # by stream; 0 stands for the subscription itself
         self._last: tuple[str, int, int, int] | None = None
@@ -121,11 +106,11 @@ class Subscription(Generic[M]):
 
         RuntimeError on the event loop's thread, which must not be blocked.
         """
-        if _runs_here(self._loop):
+        if self._is_on_loop():
             raise RuntimeError("`take_blocking` would block the event loop: use `await subscription.next()` there")
         taken = self._take() or self._spin()
         if taken is None:
-            taken = self._wait_on_thread(inf if timeout is None else monotonic() + timeout)
+            taken = self._wait_on_thread(self._take, inf if timeout is None else monotonic() + timeout)
         return None if taken is None else (taken.source.producer, taken.message)
 
     def take_many(self, limit: int) -> list[tuple[str, M]]:
@@ -170,13 +155,7 @@ class Subscription(Generic[M]):
                 self._known.set_result(None)
             self._ring()
         self._control.close_subscription(self)
-        if _runs_here(self._loop):
-            self._stop_watching()
-            return
-        try:
-            self._loop.call_soon_threadsafe(self._stop_watching)
-        except RuntimeError:  # the loop is closed and watches nothing any more
-            self._leave_loop()
+        self._leave_doorbell()
 
     @property
     def closed(self) -> bool:
@@ -366,12 +345,7 @@ class Subscription(Generic[M]):
             error = next(iter(self._refusals.values()))
             raise type(error)(error.message, kind=error.kind, hint=error.hint)
 
-    # --- waiting -----------------------------------------------------------------------------------------------------
-
-    def _ring(self) -> None:
-        """Under the lock: the doorbell's number may be somebody else's once it is closed."""
-        if self.doorbell >= 0:
-            os.eventfd_write(self.doorbell, 1)
+    # --- waiting (the rest of it is in waiting.py) -------------------------------------------------------------------
 
     def _armed(self) -> bool:
         """Arm every stream; False when one of them has something, or its end, after all."""
@@ -383,73 +357,6 @@ class Subscription(Generic[M]):
                     return False
             return True
 
-    async def wait(self) -> bool:
-        """Wait on the event loop until a read is worth another try; False once closed."""
-        if self._closed:
-            return False
-        if not self._watching:
-            self._watching = True
-            self._loop.add_reader(self.doorbell, self._doorbell_rang)
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._tasks_waiting[future] = None
-        try:
-            if self._armed():
-                await future
-        finally:
-            self._tasks_waiting.pop(future, None)
-        return not self._closed
-
-    def wake_tasks(self) -> None:
-        """On the event loop: let every task that waits look again."""
-        waiting, self._tasks_waiting = self._tasks_waiting, {}
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    def _doorbell_rang(self) -> None:
-        if self._threads_waiting and not self._tasks_waiting and not self._closed:
-            # The bell is for threads: taking it from them and ringing again would wake this loop again and again,
-            # while they wait for the interpreter. The next task that sleeps watches it anew.
-            self._loop.remove_reader(self.doorbell)
-            self._watching = False
-            return
-        self._quiet_doorbell()
-        self.wake_tasks()
-        if self._threads_waiting:
-            self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
-
-    def _quiet_doorbell(self) -> None:
-        try:  # noqa: SIM105 (a context manager costs more than the read)
-            os.eventfd_read(self.doorbell)
-        except BlockingIOError:
-            pass  # somebody else was faster
-
-    def _pass_on(self) -> None:
-        """What is left, or the end, is for the others who wait."""
-        with self._lock:
-            if (self._threads_waiting or self._tasks_waiting) and not self._armed():
-                self._ring()
-
-    def _wait_on_thread(self, deadline: float) -> Taken | None:
-        """Wait on this thread, which passes on what it leaves; None at the deadline (monotonic) or once closed."""
-        with self._lock:
-            self._threads_waiting += 1
-        try:
-            taken = None
-            while taken is None and not self._closed and (left := deadline - monotonic()) > 0:
-                if self._armed():
-                    poll = select.poll()
-                    poll.register(self.doorbell, select.POLLIN)
-                    poll.poll(1000 * min(left, LONGEST_POLL))
-                    self._quiet_doorbell()
-                taken = self._take()
-            return taken
-        finally:
-            with self._lock:
-                self._threads_waiting -= 1
-                self._pass_on()
-                self._release_doorbell()
-
     def _spin(self, take: Callable[[Source], Taken | Outcome] = Source.take) -> Taken | None:
         """Look again and again for `spin_us`, awake: fast when writer and reader have a processor each."""
         if not self._spin_us:
@@ -458,25 +365,6 @@ class Subscription(Generic[M]):
         while (taken := self._take(take)) is None and not self._closed and monotonic_ns() < end:
             pass
         return taken
-
-    def _stop_watching(self) -> None:
-        """Runs on the loop after the close: wake the tasks, then let go of the doorbell."""
-        if self._watching:
-            self._loop.remove_reader(self.doorbell)
-            self._watching = False
-        self.wake_tasks()
-        self._leave_loop()
-
-    def _leave_loop(self) -> None:
-        with self._lock:
-            self._loop_left = True
-            self._release_doorbell()
-
-    def _release_doorbell(self) -> None:
-        """Under the lock: the last of loop and threads closes it."""
-        if self._loop_left and not self._threads_waiting and self.doorbell >= 0:
-            os.close(self.doorbell)
-            self.doorbell = -1
 
 
 def _age(waiting: tuple[int | None, Source]) -> float:
@@ -497,7 +385,3 @@ def _sum(start: SubscriptionStats, sources: list[Source]) -> SubscriptionStats:
 
 def _info(taken: Taken) -> MessageInfo:
     return MessageInfo(taken.source.producer, taken.sequence, taken.publish_time_ns, taken.receive_time_ns)
-
-
-def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
-    return asyncio._get_running_loop() is loop  # without the cost of an exception on every other thread

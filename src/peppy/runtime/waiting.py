@@ -1,0 +1,148 @@
+"""Waiting for messages: tasks and threads share one eventfd, the doorbell (docs/design/ring.md, Sleeping and waking).
+
+Every stream that the subscription reads rings it, and so does whoever changes the set of streams or closes the
+subscription. Whoever waits reads the doorbell first, then looks at every stream, arms those that are empty, and only
+then sleeps. One that consumed a wake-up and leaves something behind rings again for the others.
+"""
+
+import asyncio
+import os
+import select
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from time import monotonic
+from typing import TypeVar
+
+T = TypeVar("T")
+
+LONGEST_POLL = 3600.0
+"""Seconds of one system call that waits; the system has a limit."""
+
+
+class Waiting(ABC):
+    """The waiting half of a subscription; `_lock` guards both halves."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._loop = loop
+        self._lock = threading.RLock()
+        self._tasks_waiting: dict[asyncio.Future[None], None] = {}  # in the order in which they came
+        self._threads_waiting = 0
+        self._watching = False
+        self._loop_left = False
+        self._closed = False
+
+    @abstractmethod
+    def _armed(self) -> bool:
+        """Arm every stream; False when one of them has something, or its end, after all."""
+
+    async def wait(self) -> bool:
+        """Wait on the event loop until a read is worth another try; False once closed."""
+        if self._closed:
+            return False
+        if not self._watching:
+            self._watching = True
+            self._loop.add_reader(self.doorbell, self._doorbell_rang)
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._tasks_waiting[future] = None
+        try:
+            if self._armed():
+                await future
+        finally:
+            self._tasks_waiting.pop(future, None)
+        return not self._closed
+
+    def wake_tasks(self) -> None:
+        """On the event loop: let every task that waits look again."""
+        waiting, self._tasks_waiting = self._tasks_waiting, {}
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _doorbell_rang(self) -> None:
+        if self._threads_waiting and not self._tasks_waiting and not self._closed:
+            # The bell is for threads: taking it from them and ringing again would wake this loop again and again,
+            # while they wait for the interpreter. The next task that sleeps watches it anew.
+            self._loop.remove_reader(self.doorbell)
+            self._watching = False
+            return
+        self._quiet_doorbell()
+        self.wake_tasks()
+        if self._threads_waiting:
+            self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
+
+    def _quiet_doorbell(self) -> None:
+        try:  # noqa: SIM105 (a context manager costs more than the read)
+            os.eventfd_read(self.doorbell)
+        except BlockingIOError:
+            pass  # somebody else was faster
+
+    def _pass_on(self) -> None:
+        """What is left, or the end, is for the others who wait."""
+        with self._lock:
+            if (self._threads_waiting or self._tasks_waiting) and not self._armed():
+                self._ring()
+
+    def _wait_on_thread(self, take: Callable[[], T | None], deadline: float) -> T | None:
+        """Wait on this thread for something to `take`, and pass on what it leaves; None at the deadline (monotonic) or
+        once closed."""
+        with self._lock:
+            self._threads_waiting += 1
+        try:
+            taken = None
+            while taken is None and not self._closed and (left := deadline - monotonic()) > 0:
+                if self._armed():
+                    poll = select.poll()
+                    poll.register(self.doorbell, select.POLLIN)
+                    poll.poll(1000 * min(left, LONGEST_POLL))
+                    self._quiet_doorbell()
+                taken = take()
+            return taken
+        finally:
+            with self._lock:
+                self._threads_waiting -= 1
+                self._pass_on()
+                self._release_doorbell()
+
+    def _ring(self) -> None:
+        """Under the lock: the doorbell's number may be somebody else's once it is closed."""
+        if self.doorbell >= 0:
+            os.eventfd_write(self.doorbell, 1)
+
+    def _is_on_loop(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def _leave_doorbell(self) -> None:
+        """After the close, from any thread."""
+        if self._is_on_loop():
+            self._stop_watching()
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._stop_watching)
+        except RuntimeError:  # the loop is closed and watches nothing any more
+            self._leave_loop()
+
+    def _stop_watching(self) -> None:
+        """Runs on the loop after the close: wake the tasks, then let go of the doorbell."""
+        if self._watching:
+            self._loop.remove_reader(self.doorbell)
+            self._watching = False
+        self.wake_tasks()
+        self._leave_loop()
+
+    def _leave_loop(self) -> None:
+        with self._lock:
+            self._loop_left = True
+            self._release_doorbell()
+
+    def _release_doorbell(self) -> None:
+        """Under the lock: the last of loop and threads closes it."""
+        if self._loop_left and not self._threads_waiting and self.doorbell >= 0:
+            os.close(self.doorbell)
+            self.doorbell = -1
