@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,45 @@ def test_threads_and_tasks_that_wait_together_get_all_messages():
         assert sorted(numbers(found)) == list(range(6))
 
     on_loop(claim)
+
+
+def test_readers_that_come_and_go_get_every_message_of_producers_that_come_and_go_once():
+    async def claim(bench: Bench) -> None:
+        subscription, found, published = bench.subscribe(), [], 5 * 2 * 200
+
+        def produce(first: int) -> None:
+            writer = bench.writer()
+            for number in range(first, first + 200):
+                put(writer, number)
+            writer.close()
+
+        def read_on_thread() -> None:
+            while not subscription.closed:
+                if (message := subscription.take_blocking(0.01)) is not None:
+                    found.append(message[1].number)
+
+        async def read_on_loop() -> None:
+            while not subscription.closed:
+                with suppress(TimeoutError):
+                    if (message := await asyncio.wait_for(subscription.next(), 0.003)) is not None:
+                        found.append(message[1].number)
+
+        threads = [Ran(read_on_thread) for _ in range(3)]
+        tasks = [asyncio.create_task(read_on_loop()) for _ in range(3)]
+        for life in range(0, published, 400):
+            producers = [Ran(partial(produce, life + offset)) for offset in (0, 200)]
+            for producer in producers:
+                await producer.result()
+        while len(found) < published:
+            await asyncio.sleep(0.001)
+        assert counted(subscription) == subscription.stats().received == published
+        subscription.close()
+        await asyncio.gather(*tasks)
+        for thread in threads:
+            await thread.result()
+        assert sorted(found) == list(range(published))
+
+    on_loop(claim, depth=512)
 
 
 def test_waiting_threads_use_no_processor_time():
