@@ -21,11 +21,14 @@ SUITES = {
 AFTERWARDS = {"idle": idle.rows, "micro": micro.rows}
 """Suites that take their own time, alone."""
 
+MOST_BUSY = 3.0
+"""Percent of the CPUs that others may use before the figures are doubted."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the chosen suites, all of them interleaved with their floors; 0 when every figure could be taken."""
     options = _parse(arguments)
-    started = datetime.now(UTC)
+    started, busy = datetime.now(UTC), results.busy_percent()
     chosen = options.suite or [*SUITES, *AFTERWARDS]
     plan: list[tuple[results.Case, Measure]] = []
     for name, cases in SUITES.items():
@@ -41,7 +44,10 @@ def main(arguments: Sequence[str]) -> int:
     for entry in rows:
         print(results.line(entry))
     print(targets.table(targets.verdicts(rows)))
-    results.write(options.output, results.document(rows, started))
+    busy = max(busy, results.busy_percent())
+    if busy > MOST_BUSY:
+        print(f"[WARNING] other programs use {busy:g} % of the CPUs: these figures are theirs as well")
+    results.write(options.output, results.document(rows, started, busy))
     return 0
 
 

@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -85,6 +86,20 @@ def machine() -> dict[str, object]:
     }
 
 
+def busy_percent(seconds: float = 1.0) -> float:
+    """How much of all CPUs is in use now; nothing of ours runs, so it is somebody else's."""
+    before = _jiffies()
+    time.sleep(seconds)
+    total, idle = (late - early for late, early in zip(_jiffies(), before, strict=True))
+    return round(100 * (1 - idle / max(1, total)), 1)
+
+
+def _jiffies() -> tuple[int, int]:
+    """All, and idle or waiting, of all CPUs since the start of the machine."""
+    spent = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(spent), spent[3] + spent[4]
+
+
 def commit() -> str:
     """The commit measured, with `-dirty` when the tree differs from it; `unknown` where git is not."""
     if shutil.which("git") is None:
@@ -99,11 +114,11 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def document(rows: Sequence[dict[str, object]], started: datetime) -> dict[str, object]:
-    """The whole result."""
+def document(rows: Sequence[dict[str, object]], started: datetime, busy: float) -> dict[str, object]:
+    """The whole result; `busy` is the percentage of the CPUs that others used before or behind the run."""
     return {
         "schema": SCHEMA,
-        "machine": machine(),
+        "machine": machine() | {"others_percent": busy},
         "commit": commit(),
         "started": started.astimezone(UTC).isoformat(timespec="seconds"),
         "rows": list(rows),
