@@ -339,7 +339,10 @@ class ControlThread:
                     told = True
                     print(f"[WARNING] the daemon refuses this node: {error}", file=sys.stderr, flush=True)
             else:
-                self._register_again()
+                try:
+                    self._register_again()
+                except Exception:  # what could be registered is; the thread goes on in any case
+                    traceback.print_exc()
                 return True
             late = monotonic() - lost_at > self._config.lifecycle.daemon_grace_secs
             if late and (refused or not self._board_is_fresh()):
@@ -363,6 +366,7 @@ class ControlThread:
         with self._order:
             self._asked.clear()
             for writer in self._writers.values():
+                writer.release_unclaimed_rows()
                 self._register_stream(writer)
             for subscription in self._subscriptions.values():
                 subscription.find_dead_writers()

@@ -57,6 +57,7 @@ class TopicWriter:
         self._closed = False
         self._due: int | None = None  # readers that wait for the stream, as the daemon says; None until it has
         self._asked_for = 0  # rows
+        self._tickets: dict[int, int] = {}  # of rows that were reserved, until they are known to be free
         self._counted = PublisherStats(0, 0, 0, 0)  # when there is no stream, or none any more
         self._publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
         self.put: Callable[[Any], None] = self._first
@@ -141,13 +142,22 @@ class TopicWriter:
         """Reserve a row for a reader to come; TooManyReaders when all 64 are taken."""
         assert self._writer is not None
         self._asked_for += 1
-        return self._writer.reserve_row(doorbell, History(history))
+        claim = self._writer.reserve_row(doorbell, History(history))
+        self._tickets[claim.row] = claim.ticket
+        return claim
+
+    def release_unclaimed_rows(self) -> None:
+        """The daemon that asked for rows is gone: those that no reader has claimed are nobody's, and those of readers
+        that have died meanwhile. Who comes too late finds its claim stale and is given another row."""
+        for row, ticket in list(self._tickets.items()):
+            self.release_row(row, ticket)
 
     def release_row(self, row: int, ticket: int) -> None:
         """The reader left or never came. A row whose owner still lives is taken back by a later scan."""
         if self._writer is not None:
             with suppress(StreamClosed):
-                self._writer.release_row(row, ticket)
+                if self._writer.release_row(row, ticket) and self._tickets.get(row) == ticket:
+                    del self._tickets[row]
 
     def forget_doorbell(self, fd: int) -> None:
         """No row may ring `fd` from now on."""

@@ -303,6 +303,21 @@ def test_what_is_registered_is_registered_again_and_what_was_closed_is_not(contr
     on_loop(claim, control=control)
 
 
+def test_a_row_whose_reader_never_heard_of_it_is_free_after_a_reconnect(control: ControlThread, fake: FakeDaemon):
+    async def claim(bench: Bench) -> None:
+        writer, bell = bench.writer(), doorbell()
+        put(writer, 1)
+        fake.peers[0].send(Attach(writer.stream_id, 1, 0), 4, (bell,))
+        heard(fake.peers[0], Done)
+        fake.peers[0].close()
+        heard(fake.accept(), StreamOpen)
+        rows = {writer.reserve_row(bell, 0).row for _ in range(64)}
+        assert len(rows) == 64
+        os.close(bell)
+
+    on_loop(claim, control=control)
+
+
 def test_a_refused_registration_fails_the_reads(control: ControlThread, fake: FakeDaemon):
     async def claim(bench: Bench) -> None:
         subscription = bench.subscribe()
