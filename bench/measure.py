@@ -36,9 +36,15 @@ Measure = Callable[[Case, float], Sample]
 def program(name: str) -> str:
     """Compile bench/native/<name>.c once per run; the path of the program."""
     compiler = os.environ.get("CC") or shutil.which("cc") or "gcc"
-    target = Path(tempfile.mkdtemp(prefix="peppy-bench-")) / name
+    target = Path(_programs().name) / name
     subprocess.run([compiler, "-O2", "-std=gnu11", "-o", target, NATIVE / f"{name}.c"], check=True)
     return str(target)
+
+
+@cache
+def _programs() -> "tempfile.TemporaryDirectory[str]":
+    """Where they are; it goes with this process."""
+    return tempfile.TemporaryDirectory(prefix="peppy-bench-")
 
 
 @contextlib.contextmanager
