@@ -223,9 +223,10 @@ import gc
 
 async def work():
     gate = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_later(0.1, lambda held=None: gc.collect() or open_gate())
-    def open_gate():
+    def collect_then_open():
+        gc.collect()
         gate.set_result(None)
+    asyncio.get_running_loop().call_soon(collect_then_open)
     await gate
     say("still here")
 
