@@ -219,14 +219,15 @@ async def setup(params, runner):
 
 def test_a_task_without_references_lives_on(runs: Runs):
     body = """
-import gc
+import gc, weakref
+
+def open_if_alive(gate):
+    gc.collect()
+    say("collected") if gate() is None else gate().set_result(None)
 
 async def work():
     gate = asyncio.get_running_loop().create_future()
-    def collect_then_open():
-        gc.collect()
-        gate.set_result(None)
-    asyncio.get_running_loop().call_soon(collect_then_open)
+    asyncio.get_running_loop().call_soon(open_if_alive, weakref.ref(gate))
     await gate
     say("still here")
 
