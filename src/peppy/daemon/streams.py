@@ -25,7 +25,11 @@ class NodeSession(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Stream:
-    """One topic of one producer process."""
+    """One topic of one producer process.
+
+    A stream that is `dropped` has ended; it is let go of when the producer's answers to the last requests for rows have
+    come (`reserving`): its readers still get what it holds.
+    """
 
     stream_id: int
     session: NodeSession
@@ -39,6 +43,8 @@ class Stream:
     published: int = 0
     sampled_at: float = 0.0
     hz: float = 0.0
+    reserving: int = 0
+    dropped: bool = False
 
     def release(self) -> None:
         """Let go of the descriptors; those who are attached do not need them."""

@@ -253,11 +253,26 @@ class TopicBroker:
         if subscription.schema_hash != stream.schema_hash:
             self._refuse(subscription, stream, "SchemaMismatch", mismatch(subscription, stream))
             return
+        if stream.dropped:
+            return
         row = Row(stream)
         subscription.rows[stream.stream_id] = row
+        stream.reserving += 1
         self._start(self._reserve(subscription, row))
 
     async def _reserve(self, subscription: Subscription, row: Row) -> None:
+        """Get a row for the subscription. A stream that ends meanwhile is read to its end all the same."""
+        stream = row.stream
+        try:
+            await self._reserve_row(subscription, row)
+        finally:
+            stream.reserving -= 1
+            if stream.dropped:
+                self._end(subscription, stream)
+                if not stream.reserving:
+                    stream.release()
+
+    async def _reserve_row(self, subscription: Subscription, row: Row) -> None:
         stream, session = row.stream, row.stream.session
         holder = self._processes.get(session.instance_id)
         if holder is None or subscription.rows.get(stream.stream_id) is not row:
@@ -269,7 +284,7 @@ class TopicBroker:
                 del subscription.rows[stream.stream_id]
                 if isinstance(error, ConnectionClosed) and stream.session is not session:
                     self._attach(subscription, stream)  # the producer is back already
-                else:
+                elif not stream.dropped:
                     self._not_attached(holder, subscription, stream, error)
             return
         row.number, row.ticket = answer.claim[3:5]
@@ -328,13 +343,22 @@ class TopicBroker:
     # --- leaving -------------------------------------------------------------------------------------------------
 
     def _drop_stream(self, process: Process, stream: Stream) -> None:
+        """The stream has ended. Who waits for the producer's answer about a row is told after it: the answer was sent
+        before the end and may be read after it."""
         del process.streams[stream.stream_id]
+        stream.dropped = True
         for subscription in self._subscriptions():
-            had_row = subscription.rows.pop(stream.stream_id, None) is not None
-            if had_row or stream.stream_id in subscription.refused:
-                subscription.refused.discard(stream.stream_id)
-                subscription.session.send(StreamGone(subscription.subscription_id, stream.stream_id))
-        stream.release()
+            row = subscription.rows.get(stream.stream_id)
+            if row is None or row.ticket:
+                self._end(subscription, stream)
+        if not stream.reserving:
+            stream.release()
+
+    def _end(self, subscription: Subscription, stream: Stream) -> None:
+        had_row = subscription.rows.pop(stream.stream_id, None) is not None
+        if had_row or stream.stream_id in subscription.refused:
+            subscription.refused.discard(stream.stream_id)
+            subscription.session.send(StreamGone(subscription.subscription_id, stream.stream_id))
 
     def _drop_subscription(self, process: Process, subscription: Subscription) -> None:
         del process.subscriptions[subscription.subscription_id]

@@ -26,7 +26,7 @@ LOOP_MARK_SECS = 1.0
 TASKS_SHARE, HOOKS_SHARE = 0.6, 0.9
 """Parts of the grace in which tasks, then the hooks, have to have ended; then the daemon ends the process."""
 
-ATTACH_SECS = 0.5
+ATTACH_SECS = 2.0
 """Seconds in which readers that waited for a stream are attached to it, when its writer ends right after it began."""
 
 REPORT_AFTER = 4
