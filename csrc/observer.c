@@ -96,6 +96,38 @@ int peppy_observer_row(struct peppy_observer *observer, uint32_t number, struct 
     return 0;
 }
 
+/* T3, T4 and T7 of a take, without a pin: the payload is not looked at, and the descriptor is words that are loaded once.
+ * A field of a newer message comes with the 0 (or the number) that its writer stored before it, so the second look at
+ * seq tells. */
+static bool read_published(const struct descriptor *entry, uint64_t sequence, struct peppy_published *message)
+{
+    if (load_acquire(&entry->seq) != sequence)
+        return false;
+    message->sequence = sequence;
+    message->length = load_acquire(&entry->length);
+    message->publish_time_ns = load_acquire(&entry->publish_time_ns);
+    return load_acquire(&entry->seq) == sequence;
+}
+
+int peppy_observer_recent(struct peppy_observer *observer, uint64_t from, struct peppy_published *messages,
+                          uint32_t limit, uint32_t *count)
+{
+    const struct descriptor *ring = ring_of(&observer->mapping);
+    const uint64_t depth = observer->geometry.config.depth;
+    const uint64_t head = load_acquire(&hot_of(&observer->mapping)->head);
+    const uint64_t most = limit < depth ? limit : depth;
+    uint64_t first = head > most ? head - most + 1 : 1;
+    if (first < observer->geometry.config.first_seq)
+        first = observer->geometry.config.first_seq;
+    if (first < from)
+        first = from;
+    const uint64_t held = first <= head ? head - first + 1 : 0;
+    *count = 0;
+    for (uint64_t sequence = first; sequence - first < held; sequence++)
+        *count += read_published(&ring[sequence & (observer->geometry.slots - 1)], sequence, &messages[*count]);
+    return 0;
+}
+
 void peppy_observer_close(struct peppy_observer *observer)
 {
     segment_unmap(&observer->mapping);

@@ -102,6 +102,11 @@ struct peppy_row_stats {
     uint32_t state, copies_forced, pid, held_now, held_max;
 };
 
+/* What a descriptor says of one message. */
+struct peppy_published {
+    uint64_t sequence, length, publish_time_ns;
+};
+
 struct peppy_writer;
 struct peppy_reader;
 struct peppy_observer;
@@ -175,6 +180,10 @@ void peppy_reader_close(struct peppy_reader *reader);
 int peppy_observer_open(int data_fd, int ctrl_fd, struct peppy_observer **observer);
 int peppy_observer_stats(struct peppy_observer *observer, struct peppy_stream_stats *stats);
 int peppy_observer_row(struct peppy_observer *observer, uint32_t row, struct peppy_row_stats *stats);
+/* Describe messages that are held, in order: from sequence `from` on, and of these the newest `limit`. Messages that are
+ * overwritten meanwhile are left out, so sequences may have gaps. *count says how many. */
+int peppy_observer_recent(struct peppy_observer *observer, uint64_t from, struct peppy_published *messages,
+                          uint32_t limit, uint32_t *count);
 void peppy_observer_close(struct peppy_observer *observer);
 
 /* Version of the segment layout: another value means another, incompatible layout. */

@@ -156,7 +156,11 @@ static uint64_t attach_to_mutated_files(uint64_t rounds, uint64_t *state)
         int result = peppy_reader_open(data_fd, ctrl_fd, &original.claim, (int)(round % 2), &reader);
         CHECK(result <= 0);
         if (peppy_observer_open(data_fd, ctrl_fd, &observer) == 0) {
+            struct peppy_published messages[4];
+            uint32_t count;
             CHECK_EQUAL(peppy_observer_stats(observer, &stats), 0);
+            CHECK_EQUAL(peppy_observer_recent(observer, 0, messages, 4, &count), 0);
+            CHECK(count <= 4);
             peppy_observer_close(observer);
         }
         close(data_fd);

@@ -355,6 +355,43 @@ static void observers_and_writers_count_alike(void)
     peppy_writer_free(writer);
 }
 
+static void an_observer_describes_the_newest_messages_that_are_held(void)
+{
+    struct peppy_writer *writer = stream_create(64, 6, 2, 2, 1);
+    struct peppy_observer *observer;
+    struct peppy_published seen[8];
+    uint32_t count;
+    CHECK_EQUAL(peppy_observer_open(writer->data_fd, writer->ctrl_fd, &observer), 0);
+    CHECK_EQUAL(peppy_observer_recent(observer, 0, seen, 8, &count), 0);
+    CHECK_EQUAL(count, 0);
+    for (uint64_t number = 1; number <= 10; number++)
+        CHECK_EQUAL(peppy_publish(writer, &number, number % 8, NULL), PEPPY_OK);
+    CHECK_EQUAL(peppy_observer_recent(observer, 0, seen, 8, &count), 0);
+    CHECK_EQUAL(count, 6); /* the others are overwritten */
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQUAL(seen[i].sequence, 5 + i);
+        CHECK_EQUAL(seen[i].length, (5 + i) % 8);
+        CHECK(seen[i].publish_time_ns >= seen[i ? i - 1 : 0].publish_time_ns);
+    }
+    CHECK_EQUAL(peppy_observer_recent(observer, 0, seen, 2, &count), 0);
+    CHECK_EQUAL(count, 2);
+    CHECK_EQUAL(seen[0].sequence, 9);
+    CHECK_EQUAL(peppy_observer_recent(observer, 8, seen, 8, &count), 0);
+    CHECK_EQUAL(count, 3);
+    CHECK_EQUAL(seen[0].sequence, 8);
+    CHECK_EQUAL(peppy_observer_recent(observer, 11, seen, 8, &count), 0);
+    CHECK_EQUAL(count, 0);
+    store_relaxed(&ring_of(&writer->mapping)[9 % 8].seq, 0); /* being written: left out */
+    CHECK_EQUAL(peppy_observer_recent(observer, 8, seen, 8, &count), 0);
+    CHECK_EQUAL(count, 2);
+    CHECK_EQUAL(seen[1].sequence, 10);
+    store_relaxed(&hot_of(&writer->mapping)->head, UINT64_MAX); /* nonsense is no end of the world */
+    CHECK_EQUAL(peppy_observer_recent(observer, 0, seen, 8, &count), 0);
+    CHECK_EQUAL(count, 0);
+    peppy_observer_close(observer);
+    peppy_writer_free(writer);
+}
+
 RUN_CLAIMS(CLAIM(messages_arrive_in_order_through_many_turns_of_the_ring),
            CLAIM(a_lapped_reader_goes_on_with_the_oldest_held),
            CLAIM(a_lapped_reader_that_wants_it_jumps_to_the_newest),
@@ -367,4 +404,5 @@ RUN_CLAIMS(CLAIM(messages_arrive_in_order_through_many_turns_of_the_ring),
            CLAIM(nonsense_in_a_descriptor_is_stepped_over_and_counted),
            CLAIM(a_message_being_written_is_not_stepped_over),
            CLAIM(the_age_of_the_next_message_is_known_before_it_is_taken),
-           CLAIM(observers_and_writers_count_alike))
+           CLAIM(observers_and_writers_count_alike),
+           CLAIM(an_observer_describes_the_newest_messages_that_are_held))

@@ -4,6 +4,7 @@ import itertools
 import os
 import select
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +20,20 @@ from peppy.model.home import daemon_log, daemon_socket
 from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.blocking import BlockingConnection, DaemonNotRunning, connect
 from peppy.protocol.failures import error_of
-from peppy.protocol.frame import ConnectionClosed, Received
-from peppy.protocol.frames import Cancel, Done, Failed, Frame, Hello, Output, Refuse, Welcome
+from peppy.protocol.frame import ConnectionClosed, Received, close_all
+from peppy.protocol.frames import (
+    Attachment,
+    AttachmentRefused,
+    Cancel,
+    Done,
+    Failed,
+    Frame,
+    Hello,
+    Output,
+    Refuse,
+    StreamGone,
+    Welcome,
+)
 
 HELLO_SECS = 5.0
 """How long the daemon may take to answer a hello."""
@@ -28,7 +41,8 @@ HELLO_SECS = 5.0
 CANCEL_SECS = 30.0
 """How long a cancelled operation may take to clean up."""
 
-_FROM_DAEMON = frozenset({Welcome, Refuse, Done, Failed, Output})
+_NOTICES = (Attachment, AttachmentRefused, StreamGone)
+_FROM_DAEMON = frozenset({Welcome, Refuse, Done, Failed, Output, *_NOTICES})
 
 
 class Client:
@@ -38,6 +52,7 @@ class Client:
         self.welcome = welcome
         self._connection = connection
         self._request_ids = itertools.count(1)
+        self._notices: deque[Received] = deque()
 
     @classmethod
     def connect(cls, home: Path, *, autostart: bool, on_notice: Callable[[str], None]) -> "Client":
@@ -61,34 +76,68 @@ class Client:
             connection.close()
             raise
 
-    def call(self, request: Frame, *, timeout: float | None, on_output: Callable[[Output], None] | None = None) -> Any:
+    def call(
+        self,
+        request: Frame,
+        *,
+        timeout: float | None,
+        on_output: Callable[[Output], None] | None = None,
+        fds: tuple[int, ...] = (),
+    ) -> Any:
         """Ask and wait for the answer, an instance of `request.Answer`; `on_output` gets what comes meanwhile.
 
-        `timeout` in seconds is for requests that the daemon answers at once; None leaves the limit to the daemon.
-        Raises what the daemon answers as `PeppyError`, kind `Timeout` after the timeout, `DaemonUnavailable` when the
-        daemon ends. The first Ctrl-C cancels the request and raises KeyboardInterrupt after its clean-up, at most
-        30 s later; the second one raises it at once.
+        `fds` travel with the request and stay the caller's. `timeout` in seconds is for requests that the daemon
+        answers at once; None leaves the limit to the daemon. Raises what the daemon answers as `PeppyError`, kind
+        `Timeout` after the timeout, `DaemonUnavailable` when the daemon ends. The first Ctrl-C cancels the request and
+        raises KeyboardInterrupt after its clean-up, at most 30 s later; the second one raises it at once.
         """
         kind = type(request)
         assert kind.Answer is not None, f"`{kind.__name__}` is no request"
         request_id = next(self._request_ids)
         try:
             with Interrupts() as interrupts:
-                self._connection.send(request, request_id)
+                self._connection.send(request, request_id, fds)
                 frame = self._answer(request_id, kind.__name__, timeout, on_output, interrupts)
         except ConnectionClosed as error:
-            raise DaemonUnavailable(
-                f"the peppy daemon did not answer `{kind.__name__}`: {error.message}",
-                kind="DaemonUnreachable",
-                hint="run peppy service status",
-            ) from None
+            raise _lost(f"the peppy daemon did not answer `{kind.__name__}`", error) from None
         if isinstance(frame, Failed):
             raise error_of(frame)
         return _result(frame, kind)
 
+    def tell(self, notice: Frame) -> None:
+        """Say something that has no answer. Raises `DaemonUnavailable`."""
+        try:
+            self._connection.send(notice)
+        except ConnectionClosed as error:
+            raise _lost(f"`{type(notice).__name__}` did not reach the peppy daemon", error) from None
+
+    def fileno(self) -> int:
+        """What becomes readable when a notice comes; one that came during a call waits inside: ask `notice` first."""
+        return self._connection.fileno()
+
+    def notice(self) -> Received | None:
+        """A notice of the daemon about a watched topic, if there is one; its descriptors are the caller's then.
+
+        Raises `DaemonUnavailable` when the daemon has ended.
+        """
+        try:
+            while not self._notices:
+                self._sort_in(self._connection.receive(0))
+        except TimeoutError:
+            return None
+        except ConnectionClosed as error:
+            raise _lost("the peppy daemon has gone", error) from None
+        return self._notices.popleft()
+
     def close(self) -> None:
         """End the conversation; a request that runs goes on without us."""
         self._connection.close()
+        while self._notices:
+            close_all(self._notices.popleft().fds)
+
+    def _sort_in(self, received: Received) -> None:
+        if isinstance(received.frame, _NOTICES):
+            self._notices.append(received)
 
     def __enter__(self) -> "Client":
         return self
@@ -122,7 +171,10 @@ class Client:
                     kind="Timeout",
                     hint="run peppy service status",
                 )
-            if received is None or received.request_id != request_id:
+            if received is None:
+                continue
+            if received.request_id != request_id:
+                self._sort_in(received)
                 continue
             match received.frame:
                 case Output() as output:
@@ -174,6 +226,10 @@ def _no_welcome(reason: str) -> DaemonUnavailable:
     return DaemonUnavailable(
         f"the peppy daemon did not welcome us: {reason}", kind="DaemonUnreachable", hint="run peppy service status"
     )
+
+
+def _lost(what: str, error: ConnectionClosed) -> DaemonUnavailable:
+    return DaemonUnavailable(f"{what}: {error.message}", kind="DaemonUnreachable", hint="run peppy service status")
 
 
 def _result(answer: Done, kind: type[Frame]) -> object:

@@ -2,15 +2,16 @@
 
 from peppy.daemon.health import Health
 from peppy.daemon.registry import Registry
-from peppy.daemon.session import NodeSession
+from peppy.daemon.session import CliSession, NodeSession
 from peppy.daemon.supervise import Supervisor
+from peppy.daemon.topic_names import watched_topic
 from peppy.daemon.topics import TopicBroker
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 from peppy.process.records import descends_from
-from peppy.protocol.answers import Answer
-from peppy.protocol.frame import ConnectionClosed
-from peppy.protocol.frames import Frame
+from peppy.protocol.answers import Answer, Watched
+from peppy.protocol.frame import ConnectionClosed, close_all
+from peppy.protocol.frames import Frame, TopicWatch
 
 
 class NodeConnections:
@@ -51,6 +52,26 @@ class NodeConnections:
         """A node tells about its own life."""
         self._health.heard(session, frame)
 
-    def topic(self, session: NodeSession, frame: Frame, fds: tuple[int, ...]) -> Answer | None:
-        """A node tells about its streams and subscriptions."""
-        return self._broker.handle(session, frame, fds)
+    def topic(self, session: NodeSession | CliSession, frame: Frame, fds: tuple[int, ...]) -> Answer | None:
+        """A node tells about its streams and subscriptions, or a command line watches a topic."""
+        if not isinstance(frame, TopicWatch):
+            return self._broker.handle(session, frame, fds)
+        try:
+            return self._watch(session, frame, fds)
+        except BaseException:
+            close_all(fds)
+            raise
+
+    def _watch(self, session: NodeSession | CliSession, frame: TopicWatch, fds: tuple[int, ...]) -> Watched:
+        if (instance := self._registry.instances.get(session.instance_id)) is not None and instance.live:
+            raise PeppyError(
+                f"an instance is called `{session.instance_id}`, as this command line is",
+                kind="Refused",
+                hint="try again",
+            )
+        topic = watched_topic(self._registry, frame.topic)
+        try:
+            is_open = self._broker.watch(session, frame.subscription_id, topic.instance_id, topic.name, fds)
+        except ProcessLookupError:
+            raise ConnectionClosed(f"process {session.pid} has ended") from None
+        return Watched(topic.name, topic.instance_id, topic.live, is_open)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from peppy.daemon.dispatch import Dispatcher
-from peppy.daemon.session import NodeSession, Session
+from peppy.daemon.session import CliSession, NodeSession
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 from peppy.protocol import PROTOCOL_VERSION
@@ -31,6 +31,7 @@ from peppy.protocol.frames import (
     StreamClose,
     StreamOpen,
     Subscribe,
+    TopicWatch,
     Unsubscribe,
     Welcome,
 )
@@ -42,7 +43,7 @@ FAIRNESS = 64
 ACCEPT_PAUSE_SECS = 0.1
 """How long nobody is accepted after the process ran out of descriptors."""
 
-TOPIC_FRAMES = (StreamOpen, StreamClose, Subscribe, Unsubscribe, AttachmentStale)
+TOPIC_FRAMES = (StreamOpen, StreamClose, Subscribe, Unsubscribe, AttachmentStale, TopicWatch)
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Nodes(Protocol):
 
     def heard(self, session: NodeSession, frame: Frame) -> None: ...
 
-    def topic(self, session: NodeSession, frame: Frame, fds: tuple[int, ...]) -> Answer | None: ...
+    def topic(self, session: NodeSession | CliSession, frame: Frame, fds: tuple[int, ...]) -> Answer | None: ...
 
 
 class Server:
@@ -135,7 +136,7 @@ class Server:
 
     async def _serve(self, accepted: socket.socket) -> None:
         connection = Connection(accepted, frozenset({Hello}))
-        session: Session | None = None
+        session: NodeSession | CliSession | None = None
         try:
             session = await self._admit(connection)
             if session is not None:
@@ -153,7 +154,7 @@ class Server:
                     self._nodes.disconnected(session)
             connection.close()
 
-    async def _admit(self, connection: Connection) -> Session | None:
+    async def _admit(self, connection: Connection) -> NodeSession | CliSession | None:
         if connection.peer.uid != os.getuid():
             logger.warning("process %d of user %d was turned away", connection.peer.pid, connection.peer.uid)
             return None
@@ -175,7 +176,7 @@ class Server:
             self._nodes.connected(session)
         return session
 
-    def _session(self, connection: Connection, hello: Hello) -> Session:
+    def _session(self, connection: Connection, hello: Hello) -> NodeSession | CliSession:
         if hello.protocol_version != PROTOCOL_VERSION:
             raise PeppyError(
                 f"this process speaks protocol `{hello.protocol_version}` (peppy {hello.library_version}), "
@@ -184,7 +185,7 @@ class Server:
                 hint="run `peppy service stop`",
             )
         if hello.role == "cli":
-            return Session(connection)
+            return CliSession(connection)
         if hello.role != "node":
             raise PeppyError(f"role `{hello.role}` is not supported yet", kind="NotSupported")
         reference, instance_id = _identity(hello)
@@ -198,7 +199,7 @@ class Server:
         self._nodes.welcomes(instance_id, reference, connection.peer.pid)
         return NodeSession(connection, reference, instance_id, hello.state)
 
-    async def _route(self, connection: Connection, session: Session) -> None:
+    async def _route(self, connection: Connection, session: NodeSession | CliSession) -> None:
         count = 0
         while True:
             received = await connection.receive()
@@ -207,7 +208,7 @@ class Server:
             if count % FAIRNESS == 0:
                 await asyncio.sleep(0)
 
-    def _take(self, session: Session, received: Received) -> None:
+    def _take(self, session: NodeSession | CliSession, received: Received) -> None:
         frame, request_id = received.frame, received.request_id
         match frame:
             case Hello():
@@ -216,14 +217,14 @@ class Server:
                 self._dispatcher.cancel(session, request_id)
             case Done() | Failed():
                 session.settle(frame, request_id)
-            case _ if not isinstance(session, NodeSession):
-                self._dispatcher.start(session, frame, request_id)
             case _ if isinstance(frame, TOPIC_FRAMES):
                 self._topic(session, received)
-            case _:
+            case _ if isinstance(session, NodeSession):
                 self._nodes.heard(session, frame)
+            case _:
+                self._dispatcher.start(session, frame, request_id)
 
-    def _topic(self, session: NodeSession, received: Received) -> None:
+    def _topic(self, session: NodeSession | CliSession, received: Received) -> None:
         """The broker takes over the descriptors. A refused request is answered, a refused notice ends the session."""
         try:
             answer = self._nodes.topic(session, received.frame, received.fds)

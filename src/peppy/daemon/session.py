@@ -97,3 +97,13 @@ class NodeSession(Session):
         self.instance_id = instance_id
         self.state = state
         self.name = f"`{instance_id}`"
+
+
+class CliSession(Session):
+    """A command line. As a reader of topics it has the identity of docs/reference/cli.md, Topics of a running stack."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self.instance_id = f"peppy-cli-{self.pid}"
+        self.reference = Reference("peppy", "cli")
+        self.name = f"`{self.instance_id}`"

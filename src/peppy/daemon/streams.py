@@ -11,8 +11,8 @@ from peppy.protocol.frames import Frame
 from peppy.ring import History, Observer
 
 
-class NodeSession(Protocol):
-    """What the broker needs of a node's connection."""
+class PeerSession(Protocol):
+    """What the broker needs of the connection of a node or a command line."""
 
     instance_id: str
     reference: Reference
@@ -32,7 +32,7 @@ class Stream:
     """
 
     stream_id: int
-    session: NodeSession
+    session: PeerSession
     topic: str
     qos: QoSProfile
     schema_hash: int
@@ -65,29 +65,47 @@ class Row:
 class Subscription:
     """One subscription of one consumer process.
 
+    `schema_hash` is None for a command line: it learns the format of whatever it reads. `producer` is the only instance
+    that it reads, where it is not the slot that says. Without doorbell (-1) it looks at streams and has no row in them.
+
     `rows` and `held` are keyed by stream id: `held` are rows (number, ticket) of streams whose producer has not come
     back after a restart of the daemon. `refused` are streams that were refused; `told` what was said about producers.
     """
 
-    session: NodeSession
+    session: PeerSession
     subscription_id: int
     link_id: str
     topic: str
-    schema_hash: int
+    schema_hash: int | None
     doorbell_id: int
     doorbell_fd: int
     order: int
+    producer: str | None = None
     rows: dict[int, Row] = field(default_factory=dict[int, Row])
     held: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
     refused: set[int] = field(default_factory=set[int])
     told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+
+    def understands(self, stream: Stream) -> bool:
+        """Whether both sides were generated from the same format."""
+        return self.schema_hash in (None, stream.schema_hash)
+
+    @property
+    def takes_row(self) -> bool:
+        """Whether it reads messages; otherwise it only looks at the stream."""
+        return self.doorbell_fd >= 0
+
+    def release(self) -> None:
+        """Let go of the doorbell."""
+        if self.takes_row:
+            os.close(self.doorbell_fd)
 
 
 @dataclass(eq=False, slots=True)
 class Process:
     """What one node process owns, for as long as the process lives: losing its connection takes nothing away."""
 
-    session: NodeSession
+    session: PeerSession
     pidfd: int
     streams: dict[int, Stream] = field(default_factory=dict[int, Stream])
     subscriptions: dict[int, Subscription] = field(default_factory=dict[int, Subscription])
@@ -103,6 +121,7 @@ def history(subscription: Subscription, stream: Stream) -> History:
 
 def mismatch(subscription: Subscription, stream: Stream) -> str:
     """Why the two sides cannot understand each other."""
+    assert subscription.schema_hash is not None
     return (
         f"`{subscription.session.instance_id}` cannot read topic `{stream.topic}` of `{stream.session.instance_id}`: "
         f"they were generated from different formats "

@@ -14,12 +14,12 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterable
 from time import monotonic
 
-from peppy.daemon.streams import NodeSession, Process, Row, Stream, Subscription, history, mismatch
+from peppy.daemon.streams import PeerSession, Process, Row, Stream, Subscription, history, mismatch
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 from peppy.model.node import Topic
 from peppy.model.qos import QoSProfile
-from peppy.protocol.answers import Answer, Attached, StreamOpened, Subscribed, TopicCounters, TopicRow
+from peppy.protocol.answers import Answer, Attached, StreamOpened, Subscribed, TopicCounters, TopicReader, TopicRow
 from peppy.protocol.frame import ConnectionClosed, close_all
 from peppy.protocol.frames import (
     Attach,
@@ -40,6 +40,9 @@ from peppy.ring import Observer
 RETRY_SECS = 1.0
 """After so long a reader is attached again that could not be for a passing reason, such as a full descriptor table."""
 
+NO_CLAIM = (0, 0, 0, 0, 0, 0)
+"""What somebody gets who looks at a stream without a row in it."""
+
 Passes = Callable[[str, str, str, Reference], bool]
 """passes(consumer's instance id, link_id, producer's instance id, producer's node): the slot's run-time filter."""
 
@@ -56,7 +59,7 @@ class TopicBroker:
 
     # --- connections ---------------------------------------------------------------------------------------------
 
-    def connected(self, session: NodeSession) -> None:
+    def connected(self, session: PeerSession) -> None:
         """A node has said hello. One that was here before under another connection registers everything again."""
         known = self._processes.get(session.instance_id)
         if known is not None and known.session.pid == session.pid:
@@ -81,7 +84,7 @@ class TopicBroker:
             for stream in process.streams.values():
                 stream.release()
             for subscription in process.subscriptions.values():
-                os.close(subscription.doorbell_fd)
+                subscription.release()
             self._forget(process)
 
     def _process_ended(self, process: Process) -> None:
@@ -98,7 +101,7 @@ class TopicBroker:
 
     # --- frames --------------------------------------------------------------------------------------------------
 
-    def handle(self, session: NodeSession, frame: Frame, fds: tuple[int, ...]) -> Answer | None:
+    def handle(self, session: PeerSession, frame: Frame, fds: tuple[int, ...]) -> Answer | None:
         """Serve one frame of a node and take over its descriptors; the answer of a request, None for a notice.
 
         Raises PeppyError (`ProtocolViolation`) for an id that is in use or descriptors that are no stream.
@@ -186,6 +189,28 @@ class TopicBroker:
                 self._attach(subscription, stream)
         return Subscribed(producers=len(matching))
 
+    def watch(
+        self, session: PeerSession, subscription_id: int, producer: str | None, topic: str, fds: tuple[int, ...]
+    ) -> bool:
+        """A command line looks at `topic` of an instance (None: of the first that opens it); with a doorbell it reads.
+
+        Takes over the doorbell. Gives whether there is such a stream; ProcessLookupError when the process has ended.
+        """
+        if (process := self._processes.get(session.instance_id)) is None or process.session is not session:
+            self.connected(session)
+            process = self._processes[session.instance_id]
+        if subscription_id in process.subscriptions:
+            raise PeppyError(f"subscription id `{subscription_id}` is in use", kind="ProtocolViolation")
+        doorbell_id, doorbell_fd = next(self._doorbell_ids), fds[0] if fds else -1
+        subscription = Subscription(
+            session, subscription_id, "", topic, None, doorbell_id, doorbell_fd, next(self._order), producer
+        )
+        process.subscriptions[subscription_id] = subscription
+        stream = next((stream for stream in self._streams() if self._reads(subscription, stream)), None)
+        if stream is not None:
+            self._attach(subscription, stream)
+        return stream is not None
+
     def _take_over(self, subscription: Subscription, held: dict[int, tuple[int, int]]) -> None:
         """The consumer says which rows it has; a row that it was given and does not have got lost on the way."""
         for stream_id, row in list(subscription.rows.items()):
@@ -217,6 +242,8 @@ class TopicBroker:
     def _reads(self, subscription: Subscription, stream: Stream) -> bool:
         if subscription.topic != stream.topic:
             return False
+        if subscription.schema_hash is None:  # a command line looks at one producer, or at the first that comes
+            return subscription.producer in (None, stream.session.instance_id)
         consumer, producer = subscription.session.instance_id, stream.session
         return self._passes(consumer, subscription.link_id, producer.instance_id, producer.reference)
 
@@ -233,12 +260,12 @@ class TopicBroker:
         missing = self._missing(stream)
         for subscription in missing:
             self._attach(subscription, stream)
-        return len(missing)
+        return sum(subscription.takes_row for subscription in missing)
 
     def _attach_waiting(self, stream: Stream) -> None:
         """A row has become free: it goes to whoever was refused first."""
         for subscription in self._missing(stream):
-            if stream.stream_id in subscription.refused and subscription.schema_hash == stream.schema_hash:
+            if stream.stream_id in subscription.refused and subscription.understands(stream):
                 self._attach(subscription, stream)
                 return
 
@@ -250,13 +277,18 @@ class TopicBroker:
         asyncio.get_running_loop().call_later(RETRY_SECS, attach)
 
     def _attach(self, subscription: Subscription, stream: Stream) -> None:
-        if subscription.schema_hash != stream.schema_hash:
+        if not subscription.understands(stream):
             self._refuse(subscription, stream, "SchemaMismatch", mismatch(subscription, stream))
             return
         if stream.dropped:
             return
+        if subscription.schema_hash is None:
+            subscription.producer = stream.session.instance_id
         row = Row(stream)
         subscription.rows[stream.stream_id] = row
+        if not subscription.takes_row:
+            self._hand_over(subscription, stream, NO_CLAIM)
+            return
         stream.reserving += 1
         self._start(self._reserve(subscription, row))
 
@@ -293,16 +325,13 @@ class TopicBroker:
             self._attach_waiting(stream)
             return
         subscription.refused.discard(stream.stream_id)
-        subscription.session.send(
-            Attachment(
-                subscription.subscription_id,
-                stream.stream_id,
-                stream.session.instance_id,
-                int(stream.qos),
-                answer.claim,
-            ),
-            (stream.data_fd, stream.ctrl_fd),
-        )
+        self._hand_over(subscription, stream, answer.claim)
+
+    @staticmethod
+    def _hand_over(subscription: Subscription, stream: Stream, claim: tuple[int, int, int, int, int, int]) -> None:
+        number, producer = subscription.subscription_id, stream.session.instance_id
+        attachment = Attachment(number, stream.stream_id, producer, int(stream.qos), claim)
+        subscription.session.send(attachment, (stream.data_fd, stream.ctrl_fd))
 
     async def _ask_for_row(self, holder: Process, subscription: Subscription, stream: Stream) -> Attached:
         """The producer's answer, however late: a row that it reserves for nobody would stay reserved."""
@@ -349,7 +378,7 @@ class TopicBroker:
         stream.dropped = True
         for subscription in self._subscriptions():
             row = subscription.rows.get(stream.stream_id)
-            if row is None or row.ticket:
+            if row is None or row.ticket or not subscription.takes_row:
                 self._end(subscription, stream)
         if not stream.reserving:
             stream.release()
@@ -370,7 +399,7 @@ class TopicBroker:
             if subscription.doorbell_id in holder.doorbells:
                 holder.doorbells.remove(subscription.doorbell_id)
                 holder.session.send(DoorbellGone(subscription.doorbell_id))
-        os.close(subscription.doorbell_fd)
+        subscription.release()
         for row in left:
             self._attach_waiting(row.stream)
 
@@ -410,6 +439,22 @@ class TopicBroker:
                 )
             )
         return tuple(rows)
+
+    def stream_of(self, instance_id: str, topic: str) -> Stream | None:
+        """The stream of one topic of a live instance, once it has published."""
+        process = self._processes.get(instance_id)
+        streams = process.streams.values() if process is not None else ()
+        return next((stream for stream in streams if stream.topic == topic), None)
+
+    def readers(self, stream: Stream) -> tuple[TopicReader, ...]:
+        """Who has a row of a stream, by instance id."""
+        head = stream.observer.stats().head
+        found: list[TopicReader] = []
+        for subscription, row in self._rows_of(stream):
+            seen = stream.observer.row(row.number)
+            lag = max(0, head + 1 - seen.cursor)
+            found.append(TopicReader(subscription.session.instance_id, seen.taken, seen.lost, lag))
+        return tuple(sorted(found, key=lambda reader: reader.instance_id))
 
     def counters(self, instance_ids: Iterable[str]) -> tuple[TopicCounters, ...]:
         """The counters of every stream that these instances write (`out`) or read (`in`)."""

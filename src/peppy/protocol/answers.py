@@ -93,6 +93,41 @@ class Topics(Answer):
     topics: tuple[TopicRow, ...]
 
 
+class TopicReader(Answer):
+    """One subscription of a topic; the counters are those of its row (docs/reference/qos.md, Drop accounting)."""
+
+    instance_id: str
+    received: int
+    lost: int
+    lag: int
+
+
+class TopicDetails(Answer):
+    """`peppy topic info`. `format` is the canonical text of the format (docs/reference/messages.md, Schema hash).
+
+    `depth`, `capacity` (bytes of the largest message that fits) and `ring_bytes` are None until the first message is
+    published; `largest` is the largest message so far.
+    """
+
+    address: str
+    instance_id: str
+    name: str
+    interface: str | None
+    node: str
+    qos: str
+    subscribers: int
+    published: int
+    hz: float
+    bytes: int
+    largest: int
+    format: str | None
+    schema_hash: str
+    depth: int | None
+    capacity: int | None
+    ring_bytes: int | None
+    readers: tuple[TopicReader, ...]
+
+
 class Synced(Answer):
     path: str
     config_sha256: str
@@ -234,6 +269,18 @@ class NodeDetails(Answer):
     config_sha256: str
     parameters: tuple[ParameterLine, ...]
     stats: tuple[TopicCounters, ...] = ()
+
+
+class Watched(Answer):
+    """A topic is watched. `instance_id` is None when any producer will do: none of them lives yet.
+
+    `live`: whether its instance lives, `open`: whether it has published already.
+    """
+
+    name: str
+    instance_id: str | None
+    live: bool
+    open: bool
 
 
 # --- answers between daemon and nodes ------------------------------------------------------------------------------

@@ -27,7 +27,9 @@ from peppy.protocol.answers import (
     StreamOpened,
     Subscribed,
     Synced,
+    TopicDetails,
     Topics,
+    Watched,
 )
 
 
@@ -231,6 +233,27 @@ class ServiceStop(Frame):
     keep_instances: bool
 
 
+class TopicInfo(Frame):
+    """Tell everything about one topic of a live instance; `topic` as typed: an address or a name."""
+
+    Answer = TopicDetails
+    topic: str
+
+
+class TopicWatch(Frame):
+    """Look at a topic from now on, whether its stream is there yet or not; `topic` as typed: an address or a name.
+
+    An `Attachment` follows as soon as there is a stream. Without a descriptor the stream is only looked at: the claim
+    is all 0. With the eventfd of a reader (doorbell) there is a row, or an `AttachmentRefused` follows, as for any
+    subscription.
+    """
+
+    Answer = Watched
+    descriptors = range(2)
+    subscription_id: int
+    topic: str
+
+
 # --- life of a node process ----------------------------------------------------------------------------------------
 
 
@@ -397,6 +420,8 @@ FRAMES: dict[int, type[Frame]] = {
     27: NodePrune,
     28: NodeLogs,
     29: ServiceStop,
+    32: TopicInfo,
+    33: TopicWatch,
     48: Ready,
     49: Healthy,
     50: Ending,
@@ -419,6 +444,10 @@ NUMBERS: dict[type[Frame], int] = {kind: number for number, kind in FRAMES.items
 _REQUESTS_OF_CLI = {Info, StackList, StackReset, TopicList, NodeSync, NodeAdd, NodeBuild, NodeRun, NodeStop, NodeRemove}
 _TOPICS_OF_NODE = {StreamOpen, StreamClose, Subscribe, Unsubscribe, AttachmentStale}
 
-FROM_CLI = frozenset({Hello, Cancel, NodeInfo, NodePrune, NodeLogs, ServiceStop} | _REQUESTS_OF_CLI)
+_WATCHING_OF_CLI = {TopicWatch, Unsubscribe, AttachmentStale}
+
+FROM_CLI = frozenset(
+    {Hello, Cancel, NodeInfo, NodePrune, NodeLogs, ServiceStop, TopicInfo} | _REQUESTS_OF_CLI | _WATCHING_OF_CLI
+)
 FROM_NODE = frozenset({Hello, Done, Failed, Ready, Healthy, Ending} | _TOPICS_OF_NODE)
 """What each role may send; anything else is a protocol error that closes the connection."""

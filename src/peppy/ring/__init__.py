@@ -2,16 +2,16 @@
 
 Writer    publish by copy, by gathering parts, or in place (Loan); keep rows for readers (Claim)
 Reader    take by copy (ReceiveBuffer), many at once, or as a View; arm, wait
-Observer  counters of somebody else's stream
+Observer  counters and descriptors of somebody else's stream
 plan      depth, budget and message size -> Geometry
 """
 
 from peppy.ring.buffers import ReceiveBuffer, SendBuffer
 from peppy.ring.claim import Claim
 from peppy.ring.config import StreamConfig, layout_hash
-from peppy.ring.geometry import Geometry, plan
+from peppy.ring.geometry import Geometry, held_bytes, plan
 from peppy.ring.loan import Loan
-from peppy.ring.observer import Observer
+from peppy.ring.observer import Observer, Published
 from peppy.ring.outcome import MessageTooLong, Outcome, StaleClaim, StreamClosed
 from peppy.ring.reader import Reader, View
 from peppy.ring.stats import ReaderStats, RowStats, StreamStats
@@ -25,6 +25,7 @@ __all__ = [
     "MessageTooLong",
     "Observer",
     "Outcome",
+    "Published",
     "Reader",
     "ReaderStats",
     "ReceiveBuffer",
@@ -36,6 +37,7 @@ __all__ = [
     "StreamStats",
     "View",
     "Writer",
+    "held_bytes",
     "layout_hash",
     "plan",
 ]

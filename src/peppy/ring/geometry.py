@@ -42,10 +42,19 @@ def plan(profile_depth: int, ring_bytes: int, capacity: int, rows: int = MOST_RO
     _demand("capacity", capacity, 0, 1 << 40)
     alignment = PAGE if capacity >= PAGE else LINE
     capacity = _round_up(max(capacity, 1), alignment)
-    stride = _round_up(CHUNK_HEADER + capacity, PAGE if capacity >= PAGE else LINE)
+    stride = _stride(capacity)
     depth = _clamp(ring_bytes // stride - 1, SMALLEST_DEPTH, profile_depth)
     pins = _clamp(depth // 4, FEWEST_PINS, MOST_PINS)
     return Geometry(depth, capacity, rows, pins, loans, stride, chunks=depth + rows * pins + loans + 1)
+
+
+def held_bytes(depth: int, capacity: int) -> int:
+    """What a stream's budget pays for: the messages held and the one being written, each with its chunk's header."""
+    return (depth + 1) * _stride(capacity)
+
+
+def _stride(capacity: int) -> int:
+    return _round_up(CHUNK_HEADER + capacity, PAGE if capacity >= PAGE else LINE)
 
 
 def _demand(name: str, value: int, smallest: int, largest: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from itertools import islice
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from peppy.ring._core import ffi, lib
 from peppy.ring.outcome import failure
@@ -12,11 +14,28 @@ if TYPE_CHECKING:
     from peppy.ring._core import Pointer
 
 
+# struct peppy_published: sequence, length, publish_time_ns.
+_PUBLISHED = Struct("=QQQ")
+
+if ffi.sizeof("struct peppy_published") != _PUBLISHED.size:
+    raise ImportError(f"struct peppy_published has not the `{_PUBLISHED.size}` bytes that were expected")
+
+
+class Published(NamedTuple):
+    """One message as its descriptor tells: `length` in bytes, the time in ns of CLOCK_MONOTONIC."""
+
+    sequence: int
+    length: int
+    publish_time_ns: int
+
+
 class Observer:
     """A read-only look at one stream generation; it stays valid after the stream's end."""
 
     def __init__(self, handle: Pointer) -> None:
         self._handle = handle
+        self._records = bytearray()
+        self._count = ffi.new("uint32_t *")
 
     @classmethod
     def open(cls, data_fd: int, ctrl_fd: int) -> Self:
@@ -42,3 +61,16 @@ class Observer:
         if code:
             raise failure(code, f"read the counters of row `{row}`")
         return row_stats(struct)
+
+    def recent(self, first: int, limit: int) -> list[Published]:
+        """The newest `limit` messages held whose sequence is at least `first`, in order.
+
+        Those that are overwritten during the look are left out: sequences may have gaps.
+        """
+        if len(self._records) < limit * _PUBLISHED.size:
+            self._records = bytearray(limit * _PUBLISHED.size)
+        records = ffi.from_buffer("struct peppy_published *", self._records)
+        code = lib.peppy_observer_recent(self._handle, first, records, limit, self._count)
+        if code:
+            raise failure(code, "read the descriptors of a stream")
+        return [Published(*fields) for fields in islice(_PUBLISHED.iter_unpack(self._records), self._count[0])]

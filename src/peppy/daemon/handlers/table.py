@@ -18,6 +18,7 @@ from peppy.daemon.handlers import (
     stack_reset,
     stop,
     sync,
+    topic_info,
     topic_list,
 )
 from peppy.protocol import frames
@@ -31,6 +32,7 @@ def handlers(core: Core) -> dict[type[Frame], Handler]:
         frames.StackList: partial(stack_list.handle, core),
         frames.StackReset: partial(stack_reset.handle, core),
         frames.TopicList: partial(topic_list.handle, core),
+        frames.TopicInfo: partial(topic_info.handle, core),
         frames.NodeSync: partial(sync.handle, core),
         frames.NodeAdd: partial(add.handle, core),
         frames.NodeBuild: partial(build.handle, core),
@@ -42,5 +44,6 @@ def handlers(core: Core) -> dict[type[Frame], Handler]:
         frames.NodeLogs: partial(logs.handle, core),
         frames.ServiceStop: partial(service_stop.handle, core),
     }
-    assert set(table) == frames.FROM_CLI - {frames.Hello, frames.Cancel}
+    elsewhere = {frames.Hello, frames.Cancel, frames.TopicWatch, frames.Unsubscribe, frames.AttachmentStale}
+    assert set(table) == frames.FROM_CLI - elsewhere
     return table

@@ -1,16 +1,12 @@
-"""`peppy topic list` (docs/reference/cli.md, Topics)."""
+"""`peppy topic list` (docs/reference/cli.md, Topics of a running stack)."""
 
 from peppy.daemon.core import Core
 from peppy.daemon.operation import Operation
+from peppy.daemon.topic_names import live_topics
 from peppy.protocol.answers import Topics
 from peppy.protocol.frames import TopicList
 
 
 async def handle(core: Core, _request: TopicList, _operation: Operation) -> Topics:
     """Every topic that a live instance declares, with the counters of its stream."""
-    declared = [
-        (instance.instance_id, instance.reference, topic)
-        for instance in core.registry.live_instances()
-        for topic in core.registry.nodes[instance.reference].manifest.emitted_topics
-    ]
-    return Topics(core.broker.topic_rows(declared))
+    return Topics(core.broker.topic_rows(live_topics(core.registry)))

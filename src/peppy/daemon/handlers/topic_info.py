@@ -1,0 +1,37 @@
+"""`peppy topic info` (docs/reference/cli.md, Topics of a running stack)."""
+
+from peppy.daemon.core import Core
+from peppy.daemon.operation import Operation
+from peppy.daemon.topic_names import known_topic
+from peppy.model.types import canonical, schema_hash
+from peppy.protocol.answers import TopicDetails
+from peppy.protocol.frames import TopicInfo
+from peppy.ring import held_bytes
+
+
+async def handle(core: Core, request: TopicInfo, _operation: Operation) -> TopicDetails:
+    """Everything about one topic of a live instance; what its stream tells once it has one."""
+    found = known_topic(core.registry, request.topic)
+    (row,) = core.broker.topic_rows([found])
+    stream = core.broker.stream_of(found.instance_id, found.topic.name)
+    stats = stream.observer.stats() if stream else None
+    message_format = found.topic.message_format
+    return TopicDetails(
+        address=row.address,
+        instance_id=row.instance_id,
+        name=row.name,
+        interface=row.interface,
+        node=row.node,
+        qos=row.qos,
+        subscribers=row.subscribers,
+        published=row.published,
+        hz=row.hz,
+        bytes=stats.bytes if stats else 0,
+        largest=stats.max_length if stats else 0,
+        format=canonical(message_format) if message_format is not None else None,
+        schema_hash=f"{stream.schema_hash if stream else schema_hash(message_format):016x}",
+        depth=stats.depth if stats else None,
+        capacity=stats.capacity if stats else None,
+        ring_bytes=held_bytes(stats.depth, stats.capacity) if stats else None,
+        readers=core.broker.readers(stream) if stream else (),
+    )
