@@ -12,11 +12,11 @@ from peppy.cli.report import Report
 Body = Callable[..., object]
 
 
-def verb(name: str, *, prints_result: bool = True) -> Callable[[Body], click.Command]:
+def verb(name: str, *, prints_result: bool = True, json_lines: bool = False) -> Callable[[Body], click.Command]:
     """Makes the click command `name` (`node add`) of a function `body(report, **parameters)`.
 
     The function's docstring is the help text; what it returns is `data` of the JSON envelope. Commands that print a
-    result take `--json`.
+    result take `--json`; with `json_lines` it means one object a line instead of the envelope.
     """
 
     def declare(body: Body) -> click.Command:
@@ -26,9 +26,8 @@ def verb(name: str, *, prints_result: bool = True) -> Callable[[Body], click.Com
 
         parameters = list(reversed(getattr(body, "__click_params__", [])))
         if prints_result:
-            parameters.append(
-                click.Option(["--json", "as_json"], is_flag=True, help="Print the result as one JSON object.")
-            )
+            text = "Print one JSON object a line." if json_lines else "Print the result as one JSON object."
+            parameters.append(click.Option(["--json", "as_json"], is_flag=True, help=text))
         return click.Command(
             name.rpartition(" ")[2],
             callback=run,

@@ -27,7 +27,12 @@ def window_options(body: Any) -> Any:
     """The arguments and options that `hz` and `bw` share."""
     topics = click.argument("topics", metavar="<topic>...", nargs=-1, required=True)
     window = click.option(
-        "--window", metavar="<seconds>", type=float, default=1.0, callback=_window, help="Length of a window; 1 s."
+        "--window",
+        metavar="<seconds>",
+        type=float,
+        default=1.0,
+        callback=_window,
+        help="Length of a window; 1 s unless given.",
     )
     return topics(window(count_option("reports", "End after n windows of each topic.")(body)))
 

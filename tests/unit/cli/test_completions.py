@@ -29,7 +29,7 @@ def test_the_script_asks_the_program_itself(shell: str, tmp_path: Path) -> None:
         ("peppy ", ["node", "stack", "service", "topic", "info", "completions"]),
         ("peppy node r", ["run", "remove"]),
         ("peppy node run --b", ["--bind", "--build"]),
-        ("peppy topic ", ["list"]),
+        ("peppy topic ", ["list", "info", "hz", "bw", "echo"]),
     ],
 )
 def test_commands_and_flags_are_completed(typed: str, expected: list[str], tmp_path: Path) -> None:

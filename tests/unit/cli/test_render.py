@@ -8,7 +8,7 @@ import pytest
 
 from peppy.cli.render.node import instance_text, node_lines
 from peppy.cli.render.stack import instance_count, stack_lines
-from peppy.cli.render.topics import topic_lines
+from peppy.cli.render.topics import topic_info_lines, topic_lines
 from peppy.cli.terminal import display_width
 from peppy.protocol.answers import (
     Dependency,
@@ -25,6 +25,8 @@ from peppy.protocol.answers import (
     Stack,
     StandaloneRow,
     TopicCounters,
+    TopicDetails,
+    TopicReader,
     TopicRow,
 )
 
@@ -301,6 +303,58 @@ def test_topics_are_listed_by_address_with_their_numbers_to_the_right(name: str,
     lines = topic_lines(TOPICS, columns)
     assert text(lines) == golden(f"output/topic-list-{name}.txt", text(lines))
     assert max(map(display_width, lines)) <= columns
+
+
+FORMAT = (
+    '[["stamp","time",0],["pose",[["x","f64",0],["y","f64",0]],0],["ranges",["f32",0],0],["mode",["u8",4],1],'
+    '["marks",[[["id","u32",0],["name","string",0]],0],0]]'
+)
+READERS = (TopicReader("viewer-1", 900, 3, 0), TopicReader("peppy-cli-4120", 12, 0, 1))
+DETAILS = TopicDetails(
+    address="cam-1/frames",
+    instance_id="cam-1",
+    name="frames",
+    interface=None,
+    node="camera:v1",
+    qos="SensorData",
+    subscribers=2,
+    published=903,
+    hz=29.97,
+    bytes=5_616_660_000,
+    largest=6_220_844,
+    format=FORMAT,
+    schema_hash="5f0c5f0c5f0c5f0c",
+    depth=9,
+    capacity=6_221_824,
+    ring_bytes=62_259_200,
+    readers=READERS,
+)
+NO_STREAM = msgspec.structs.replace(
+    DETAILS,
+    subscribers=0,
+    published=0,
+    hz=0.0,
+    bytes=0,
+    largest=0,
+    depth=None,
+    capacity=None,
+    ring_bytes=None,
+    readers=(),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "details", "columns"),
+    [
+        ("wide", DETAILS, 80),
+        ("narrow", DETAILS, 40),
+        ("no-stream", NO_STREAM, 80),
+        ("no-payload", msgspec.structs.replace(NO_STREAM, format=None, schema_hash="0" * 16), None),
+    ],
+)
+def test_a_topic_is_told_with_its_format_and_subscribers(name: str, details: TopicDetails, columns: int | None) -> None:
+    lines = topic_info_lines(details, columns)
+    assert text(lines) == golden(f"output/topic-info-{name}.txt", text(lines))
 
 
 def test_statistics_put_names_below_numbers_on_a_narrow_terminal() -> None:

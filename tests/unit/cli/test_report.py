@@ -203,6 +203,10 @@ def test_a_result_that_means_failure_is_shown_and_exits_with_1(capsys: pytest.Ca
     [
         ("stack", "list"),
         ("topic", "list"),
+        ("topic", "info", "a"),
+        ("topic", "hz", "a"),
+        ("topic", "bw", "a"),
+        ("topic", "echo", "a"),
         ("node", "info", "a:v1"),
         ("node", "sync"),
         ("node", "add"),

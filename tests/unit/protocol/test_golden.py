@@ -46,6 +46,8 @@ SAMPLES: tuple[Frame, ...] = (
     frames.NodePrune(None),
     frames.NodeLogs("front", "run"),
     frames.ServiceStop(False),
+    frames.TopicInfo("front/frames"),
+    frames.TopicWatch(7, "front/frames"),
     frames.Ready(),
     frames.Healthy(),
     frames.Ending("ValueError: no camera"),
@@ -136,11 +138,11 @@ def test_the_page_says_which_frames_carry_descriptors() -> None:
     assert told == {kind.__name__ for kind in FRAMES.values() if kind.descriptors.stop > 1}
 
 
-def test_requests_of_the_command_line_are_sixteen_to_twenty_nine() -> None:
-    assert re.search(r"requests 16 to 29, `Cancel`", PAGE.read_text())
+def test_the_command_line_sends_what_the_page_allows() -> None:
+    assert re.search(r"requests 16 to 33, 67, 71, `Cancel`", PAGE.read_text())
     requests = {kind for kind in frames.FROM_CLI if kind.Answer is not None}
-    assert {NUMBERS[kind] for kind in requests} == set(range(16, 30))
-    assert frames.FROM_CLI - requests == {frames.Hello, frames.Cancel}
+    assert {NUMBERS[kind] for kind in requests} == {*range(16, 30), 32, 33}
+    assert frames.FROM_CLI - requests == {frames.Hello, frames.Cancel, frames.Unsubscribe, frames.AttachmentStale}
 
 
 def test_a_node_sends_what_the_page_allows() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from peppy.ring import History, Writer, plan
+from peppy.ring import History, Writer, held_bytes, plan
 from peppy.ring._core import lib
 from peppy.ring.geometry import LARGEST_DEPTH, MOST_PINS, MOST_ROWS
 
@@ -17,6 +17,11 @@ def test_large_messages_get_what_the_budget_holds_besides_the_one_being_written(
     geometry = plan(128, 64 * MIB, 8 * MIB)
     assert (geometry.depth, geometry.pins, geometry.chunks) == (6, 3, 203)
     assert (geometry.depth + 1) * geometry.stride <= 64 * MIB
+
+
+def test_what_a_stream_holds_is_within_its_budget() -> None:
+    geometry = plan(128, 64 * MIB, 8 * MIB)
+    assert held_bytes(geometry.depth, geometry.capacity) == (geometry.depth + 1) * geometry.stride <= 64 * MIB
 
 
 def test_no_ring_holds_fewer_than_four_messages() -> None:

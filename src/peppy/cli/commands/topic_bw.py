@@ -5,7 +5,7 @@ from peppy.cli.report import Report
 from peppy.cli.watching import report_windows, window_options
 
 
-@verb("topic bw")
+@verb("topic bw", json_lines=True)
 @window_options
 def command(report: Report, topics: tuple[str, ...], window: float, count: int | None) -> object:
     """Print how many bytes a second topics carry: one line a window and topic, with the mean, smallest and

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from peppy.runtime.watch import WatchedTopic, Watches
 
 
-@verb("topic echo")
+@verb("topic echo", json_lines=True)
 @click.argument("topic", metavar="<topic>")
 @count_option("messages", "End after n messages.")
 @click.option("--field", metavar="<dotted path>", help="Only this field.")

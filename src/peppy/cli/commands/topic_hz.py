@@ -5,7 +5,7 @@ from peppy.cli.report import Report
 from peppy.cli.watching import report_windows, window_options
 
 
-@verb("topic hz")
+@verb("topic hz", json_lines=True)
 @window_options
 def command(report: Report, topics: tuple[str, ...], window: float, count: int | None) -> object:
     """Print how many messages a second topics carry: one line a window and topic, with the shortest and

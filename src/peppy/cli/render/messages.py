@@ -110,7 +110,7 @@ def _object_lines(kind: Object, value: Any, indent: str, full: bool) -> Iterator
         if held is not None and isinstance(inner, Object):
             yield f"{indent}{field.name}:"
             yield from _object_lines(inner, held, indent + INDENT, full)
-        elif held and isinstance(inner, Array) and isinstance(inner.items, Object):
+        elif isinstance(inner, Array) and isinstance(inner.items, Object) and held:
             yield f"{indent}{field.name}:"
             yield from _items(inner.items, held, indent + INDENT, full)
         else:
