@@ -227,7 +227,9 @@ class TopicBroker:
     def _attachment_stale(self, process: Process, frame: AttachmentStale) -> None:
         subscription = process.subscriptions.get(frame.subscription_id)
         row = subscription.rows.get(frame.stream_id) if subscription else None
-        if subscription is None or row is None or (row.number, row.ticket) != (frame.row, frame.ticket):
+        if subscription is None or row is None or not row.ticket:  # or it looks on without a row
+            return
+        if (row.number, row.ticket) != (frame.row, frame.ticket):
             return
         stream = row.stream
         del subscription.rows[frame.stream_id]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from struct import Struct
+from struct import unpack_from
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from peppy.ring._core import ffi, lib
@@ -14,19 +13,19 @@ if TYPE_CHECKING:
     from peppy.ring._core import Pointer
 
 
-# struct peppy_published: sequence, length, publish_time_ns.
-_PUBLISHED = Struct("=QQQ")
+_FIELDS = 3  # of struct peppy_published: sequence, length, publish_time_ns
+_RECORD_SIZE = 8 * _FIELDS
 
-if ffi.sizeof("struct peppy_published") != _PUBLISHED.size:
-    raise ImportError(f"struct peppy_published has not the `{_PUBLISHED.size}` bytes that were expected")
+if ffi.sizeof("struct peppy_published") != _RECORD_SIZE:
+    raise ImportError(f"struct peppy_published has not the `{_RECORD_SIZE}` bytes that were expected")
 
 
 class Published(NamedTuple):
-    """One message as its descriptor tells: `length` in bytes, the time in ns of CLOCK_MONOTONIC."""
+    """Messages as their descriptors tell, column by column: `lengths` in bytes, times in ns of CLOCK_MONOTONIC."""
 
-    sequence: int
-    length: int
-    publish_time_ns: int
+    sequences: tuple[int, ...]
+    lengths: tuple[int, ...]
+    publish_times_ns: tuple[int, ...]
 
 
 class Observer:
@@ -62,15 +61,16 @@ class Observer:
             raise failure(code, f"read the counters of row `{row}`")
         return row_stats(struct)
 
-    def recent(self, first: int, limit: int) -> list[Published]:
+    def recent(self, first: int, limit: int) -> Published:
         """The newest `limit` messages held whose sequence is at least `first`, in order.
 
         Those that are overwritten during the look are left out: sequences may have gaps.
         """
-        if len(self._records) < limit * _PUBLISHED.size:
-            self._records = bytearray(limit * _PUBLISHED.size)
+        if len(self._records) < limit * _RECORD_SIZE:
+            self._records = bytearray(limit * _RECORD_SIZE)
         records = ffi.from_buffer("struct peppy_published *", self._records)
         code = lib.peppy_observer_recent(self._handle, first, records, limit, self._count)
         if code:
             raise failure(code, "read the descriptors of a stream")
-        return [Published(*fields) for fields in islice(_PUBLISHED.iter_unpack(self._records), self._count[0])]
+        fields = unpack_from(f"={_FIELDS * self._count[0]}Q", self._records)
+        return Published(fields[0::_FIELDS], fields[1::_FIELDS], fields[2::_FIELDS])

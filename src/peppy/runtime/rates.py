@@ -4,6 +4,7 @@ Counts are exact: they come from the publisher's own sequence numbers, counters 
 the messages that a look found in the ring: a topic that turns its ring over between two looks shows a part of them.
 """
 
+from operator import sub
 from time import monotonic_ns
 from typing import NamedTuple
 
@@ -31,6 +32,11 @@ class Window(NamedTuple):
     largest: int | None
 
 
+class _Message(NamedTuple):
+    sequence: int
+    publish_time_ns: int
+
+
 class Meter:
     """Measures one stream in windows of `window_secs`: `look` often, `window` when `ends_ns` has come."""
 
@@ -38,9 +44,8 @@ class Meter:
         self._observer = observer
         self._length_ns = round(window_secs * 1e9)
         newest = observer.recent(0, 1)
-        self._last = newest[0] if newest else None
+        self._last = _message(newest, -1) if newest.sequences else None
         stats = observer.stats()
-        self._rows = stats.rows
         self._counted = stats.published, stats.bytes
         self._losses = self._losses_now()
         self._begin()
@@ -48,17 +53,17 @@ class Meter:
     def look(self) -> None:
         """Take in what has been published since the last look."""
         last = self._last
-        for message in self._observer.recent(0 if last is None else last.sequence + 1, MOST_SEEN):
-            if last is not None and message.sequence == last.sequence + 1:
-                interval = message.publish_time_ns - last.publish_time_ns
-                self._shortest = interval if self._shortest is None else min(self._shortest, interval)
-                self._longest = interval if self._longest is None else max(self._longest, interval)
-            length = message.length
-            self._smallest = length if self._smallest is None else min(self._smallest, length)
-            self._largest = length if self._largest is None else max(self._largest, length)
-            self._first = self._first or message
-            last = message
-        self._last = last
+        seen = self._observer.recent(0 if last is None else last.sequence + 1, MOST_SEEN)
+        if not seen.sequences:
+            return
+        self._first = self._first or _message(seen, 0)
+        self._last = _message(seen, -1)
+        self._smallest = _least(self._smallest, min(seen.lengths))
+        self._largest = max(self._largest or 0, max(seen.lengths))
+        intervals = _intervals(last, seen)
+        if intervals:
+            self._shortest = _least(self._shortest, min(intervals))
+            self._longest = max(self._longest or 0, max(intervals))
 
     def window(self) -> Window:
         """What the window that ends now has seen; the next one begins."""
@@ -88,7 +93,7 @@ class Meter:
         self._began_ns = monotonic_ns()
         self.ends_ns = self._began_ns + self._length_ns
         self._before = self._last
-        self._first: Published | None = None
+        self._first: _Message | None = None
         self._shortest: int | None = None
         self._longest: int | None = None
         self._smallest: int | None = None
@@ -107,11 +112,34 @@ class Meter:
             return 1e9 / self._length_ns
         return (last.sequence - start.sequence) * 1e9 / span
 
-    def _has_paused(self, before: Published) -> bool:
+    def _has_paused(self, before: _Message) -> bool:
         """Whether the last message before the window is so old that the pause is no part of the rate."""
         return before.publish_time_ns < self._began_ns - self._length_ns
 
     def _losses_now(self) -> dict[tuple[int, int], int]:
         """What the reader of each row has lost so far, by row and ticket."""
-        rows = ((number, self._observer.row(number)) for number in range(self._rows))
+        stats = self._observer.stats()
+        if not stats.live_rows:
+            return {}
+        rows = ((number, self._observer.row(number)) for number in range(stats.rows))
         return {(number, row.ticket): row.lost for number, row in rows if row.state}
+
+
+def _message(seen: Published, place: int) -> _Message:
+    return _Message(seen.sequences[place], seen.publish_times_ns[place])
+
+
+def _intervals(last: _Message | None, seen: Published) -> list[int]:
+    """Nanoseconds between neighbours; messages between which another one was not seen are no neighbours."""
+    sequences, times = seen.sequences, seen.publish_times_ns
+    if last is not None:
+        sequences, times = (last.sequence, *sequences), (last.publish_time_ns, *times)
+    steps = list(map(sub, sequences[1:], sequences))
+    intervals = list(map(sub, times[1:], times))
+    if sum(steps) == len(steps):
+        return intervals
+    return [interval for step, interval in zip(steps, intervals, strict=True) if step == 1]
+
+
+def _least(known: int | None, found: int) -> int:
+    return found if known is None else min(known, found)

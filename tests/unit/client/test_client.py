@@ -1,6 +1,7 @@
 """One conversation with a daemon on a real socket (docs/reference/cli.md, Conventions)."""
 
 import os
+import select
 import signal
 import socket
 import threading
@@ -15,19 +16,22 @@ from peppy.client import Client, client
 from peppy.errors import DaemonUnavailable, PeppyError
 from peppy.model.home import daemon_socket
 from peppy.protocol import PROTOCOL_VERSION, blocking
-from peppy.protocol.answers import Answer, Reset, Stopped
+from peppy.protocol.answers import Answer, Pruned, Reset, Stopped
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.frame import ConnectionClosed
 from peppy.protocol.frames import (
+    Attachment,
     Cancel,
     Done,
     Failed,
     Hello,
+    NodePrune,
     NodeStop,
     Output,
     Problem,
     Refuse,
     StackReset,
+    StreamGone,
     Welcome,
 )
 
@@ -321,3 +325,55 @@ def test_a_call_outside_the_main_thread_leaves_signals_alone(serve: Serve) -> No
         thread.start()
         thread.join(30)
     assert answers.get(timeout=10) == Stopped(())
+
+
+# --- notices about watched topics ----------------------------------------------------------------------------------
+
+
+def test_notices_are_kept_while_a_call_waits_and_come_in_order(serve: Serve) -> None:
+    def daemon(connection: BlockingConnection) -> None:
+        welcome(connection)
+        received = connection.receive(10)
+        connection.send(StreamGone(1, 5))
+        connection.send(done(Pruned(())), received.request_id)
+        connection.send(StreamGone(2, 6))
+        connection.receive(10)
+
+    with open_client(serve(daemon)) as opened:
+        assert opened.call(NodePrune(None), timeout=10) == Pruned(())
+        found: list[object] = []
+        while len(found) < 2:
+            if (received := opened.notice()) is not None:
+                found.append(received.frame)
+            else:
+                select.select([opened], [], [], 10)
+        assert found == [StreamGone(1, 5), StreamGone(2, 6)]
+
+
+def test_descriptors_of_notices_that_nobody_took_are_closed(serve: Serve) -> None:
+    attachment = Attachment(1, 5, "front", 1, (0, 0, 0, 0, 0, 0))
+    ends = os.pipe()
+
+    def daemon(connection: BlockingConnection) -> None:
+        welcome(connection)
+        received = connection.receive(10)
+        connection.send(attachment, 0, (ends[1], ends[1]))
+        os.close(ends[1])
+        connection.send(done(Pruned(())), received.request_id)
+
+    with open_client(serve(daemon)) as opened:
+        opened.call(NodePrune(None), timeout=10)
+    assert os.read(ends[0], 1) == b""
+    os.close(ends[0])
+
+
+def test_a_daemon_that_is_gone_is_an_error_of_who_waits_for_notices(serve: Serve) -> None:
+    def daemon(connection: BlockingConnection) -> None:
+        welcome(connection)
+        connection.close()
+
+    with open_client(serve(daemon)) as opened:
+        select.select([opened], [], [], 10)
+        with pytest.raises(DaemonUnavailable) as raised:
+            opened.notice()
+    assert raised.value.kind == "DaemonUnreachable"

@@ -21,6 +21,13 @@ class Stats(NamedTuple):
     published: int
     bytes: int
     rows: int = 2
+    live_rows: int = 1
+
+
+class Message(NamedTuple):
+    sequence: int
+    length: int
+    publish_time_ns: int
 
 
 class Stream:
@@ -29,16 +36,16 @@ class Stream:
     def __init__(self, depth: int = 128) -> None:
         self.now = 100 * SECOND
         self.depth = depth
-        self.published: list[Published] = []
+        self.published: list[Message] = []
         self.rows = [Row(0, 0, 0), Row(0, 0, 0)]
 
     def publish(self, at: float, length: int = 10) -> None:
         self.now = round(at * SECOND)
-        self.published.append(Published(len(self.published) + 1, length, self.now))
+        self.published.append(Message(len(self.published) + 1, length, self.now))
 
-    def recent(self, first: int, limit: int) -> list[Published]:
-        held = self.published[-min(self.depth, limit) :]
-        return [message for message in held if message.sequence >= first]
+    def recent(self, first: int, limit: int) -> Published:
+        held = [message for message in self.published[-min(self.depth, limit) :] if message.sequence >= first]
+        return Published(*(tuple(column) for column in zip(*held, strict=True))) if held else Published((), (), ())
 
     def stats(self) -> Stats:
         return Stats(len(self.published), sum(message.length for message in self.published))

@@ -1,0 +1,90 @@
+"""Topics as people name them (docs/reference/cli.md, Topics of a running stack)."""
+
+import dataclasses
+
+import pytest
+
+from daemon.entries import WHEELS, instance, node
+from peppy.daemon.registry import Registry
+from peppy.daemon.topic_names import known_topic, live_topics, watched_topic
+from peppy.errors import PeppyError
+from peppy.model.lifecycle import State
+from peppy.model.names import Reference
+from peppy.model.node import Topic
+from peppy.model.qos import QoSProfile
+
+CAMERA = Reference("camera", "v1")
+
+
+def topic(name: str) -> Topic:
+    return Topic(name, QoSProfile.Standard, None)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Wheels emit `speed` and `fault`, of the two instances `left` lives; a camera emits `frames`, none lives."""
+    made = Registry("core-node-brisk-lovelace-2741")
+    for reference, names in ((WHEELS, ("speed", "fault")), (CAMERA, ("frames",))):
+        entry = node(reference)
+        entry.manifest = dataclasses.replace(entry.manifest, emitted_topics=tuple(map(topic, names)))
+        made.put_node(entry)
+    made.put_instance(instance("left", 1, State.RUNNING))
+    made.put_instance(instance("right", 2, State.FINISHED))
+    return made
+
+
+def test_topics_are_those_of_live_instances(registry: Registry):
+    assert [found.address for found in live_topics(registry)] == ["left/speed", "left/fault"]
+
+
+@pytest.mark.parametrize("text", ["left/speed", "speed"])
+def test_an_address_and_a_name_alone_find_the_topic(registry: Registry, text: str):
+    assert known_topic(registry, text).address == "left/speed"
+    assert watched_topic(registry, text) == ("left", "speed", True)
+
+
+@pytest.mark.parametrize("find", [known_topic, watched_topic])
+def test_a_name_of_two_instances_is_refused_with_their_addresses(registry: Registry, find: object):
+    registry.put_instance(instance("rear", 3, State.RUNNING))
+    with pytest.raises(PeppyError) as raised:
+        find(registry, "speed")  # type: ignore[operator]
+    assert raised.value.kind == "Refused"
+    assert raised.value.message == "`speed` is a topic of 2 live instances: `left/speed`, `rear/speed`"
+    assert known_topic(registry, "rear/speed").address == "rear/speed"
+
+
+@pytest.mark.parametrize(
+    ("text", "instance_id", "name"),
+    [("frames", None, "frames"), ("front/frames", "front", "frames"), ("right/speed", "right", "speed")],
+)
+def test_what_is_declared_but_not_up_is_waited_for_and_has_no_details(
+    registry: Registry, text: str, instance_id: str | None, name: str
+):
+    assert watched_topic(registry, text) == (instance_id, name, False)
+    with pytest.raises(PeppyError) as raised:
+        known_topic(registry, text)
+    assert raised.value.kind == "NotFound"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("left/sped", "no live instance emits `left/sped`, nearest is `left/speed`"),
+        ("falt", "no live instance emits `falt`, nearest is `fault`"),
+        ("left/frames", "no live instance emits `left/frames`, nearest is `left/fault`"),
+        ("qqqq", "no live instance emits `qqqq`"),
+        ("/", "no live instance emits `/`"),
+        ("", "no live instance emits ``"),
+    ],
+)
+def test_what_nobody_declares_is_not_found(registry: Registry, text: str, message: str):
+    for find in (known_topic, watched_topic):
+        with pytest.raises(PeppyError) as raised:
+            find(registry, text)
+        assert (raised.value.kind, raised.value.message) == ("NotFound", message)
+
+
+def test_a_node_that_does_not_run_is_named_in_the_hint(registry: Registry):
+    with pytest.raises(PeppyError) as raised:
+        known_topic(registry, "frames")
+    assert raised.value.hint == "run `peppy node run camera:v1`"
