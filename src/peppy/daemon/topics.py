@@ -11,15 +11,14 @@ import asyncio
 import itertools
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from time import monotonic
 
 from peppy.daemon.streams import PeerSession, Process, Row, Stream, Subscription, history, mismatch
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
-from peppy.model.node import Topic
 from peppy.model.qos import QoSProfile
-from peppy.protocol.answers import Answer, Attached, StreamOpened, Subscribed, TopicCounters, TopicReader, TopicRow
+from peppy.protocol.answers import Answer, Attached, StreamOpened, Subscribed
 from peppy.protocol.frame import ConnectionClosed, close_all
 from peppy.protocol.frames import (
     Attach,
@@ -183,7 +182,7 @@ class TopicBroker:
             )
             process.subscriptions[frame.subscription_id] = subscription
         self._take_over(subscription, {stream_id: (row, ticket) for stream_id, row, ticket in frame.held})
-        matching = [stream for stream in self._streams() if self._reads(subscription, stream)]
+        matching = [stream for stream in self.streams() if self._reads(subscription, stream)]
         for stream in matching:
             if stream.stream_id not in subscription.rows:
                 self._attach(subscription, stream)
@@ -206,7 +205,7 @@ class TopicBroker:
             session, subscription_id, "", topic, None, doorbell_id, doorbell_fd, next(self._order), producer
         )
         process.subscriptions[subscription_id] = subscription
-        stream = next((stream for stream in self._streams() if self._reads(subscription, stream)), None)
+        stream = next((stream for stream in self.streams() if self._reads(subscription, stream)), None)
         if stream is not None:
             self._attach(subscription, stream)
         return stream is not None
@@ -410,7 +409,7 @@ class TopicBroker:
     def sample(self) -> None:
         """Take the rate of every stream since the last call; meant to be called once a second."""
         now = monotonic()
-        for stream in self._streams():
+        for stream in self.streams():
             published = stream.observer.stats().published
             elapsed = now - stream.sampled_at
             if elapsed > 0:
@@ -421,73 +420,26 @@ class TopicBroker:
         """How many streams exist."""
         return sum(len(process.streams) for process in self._processes.values())
 
-    def topic_rows(self, live: Iterable[tuple[str, Reference, Topic]]) -> tuple[TopicRow, ...]:
-        """One row per topic that a live instance declares, whether it has published yet or not."""
-        streams = {(stream.session.instance_id, stream.topic): stream for stream in self._streams()}
-        rows: list[TopicRow] = []
-        for instance_id, reference, topic in sorted(live, key=lambda entry: (entry[0], entry[2].name)):
-            stream = streams.get((instance_id, topic.name))
-            rows.append(
-                TopicRow(
-                    address=f"{instance_id}/{topic.name}",
-                    instance_id=instance_id,
-                    name=topic.name,
-                    interface=None,
-                    node=str(reference),
-                    qos=topic.qos.name,
-                    subscribers=len(self._rows_of(stream)) if stream else 0,
-                    published=stream.observer.stats().published if stream else 0,
-                    hz=round(stream.hz, 1) if stream else 0.0,
-                )
-            )
-        return tuple(rows)
-
     def stream_of(self, instance_id: str, topic: str) -> Stream | None:
         """The stream of one topic of a live instance, once it has published."""
         process = self._processes.get(instance_id)
         streams = process.streams.values() if process is not None else ()
         return next((stream for stream in streams if stream.topic == topic), None)
 
-    def readers(self, stream: Stream) -> tuple[TopicReader, ...]:
-        """Who has a row of a stream, by instance id."""
-        head = stream.observer.stats().head
-        found: list[TopicReader] = []
-        for subscription, row in self._rows_of(stream):
-            seen = stream.observer.row(row.number)
-            lag = max(0, head + 1 - seen.cursor)
-            found.append(TopicReader(subscription.session.instance_id, seen.taken, seen.lost, lag))
-        return tuple(sorted(found, key=lambda reader: reader.instance_id))
-
-    def counters(self, instance_ids: Iterable[str]) -> tuple[TopicCounters, ...]:
-        """The counters of every stream that these instances write (`out`) or read (`in`)."""
-        wanted = set(instance_ids)
-        found: list[TopicCounters] = []
-        for stream in self._streams():
-            stats = stream.observer.stats()
-            writer = stream.session.instance_id
-            if writer in wanted:
-                found.append(TopicCounters(writer, stream.topic, "out", None, stats.published, 0, 0, 0))
-            for subscription, row in self._rows_of(stream):
-                reader = subscription.session.instance_id
-                if reader not in wanted:
-                    continue
-                seen = stream.observer.row(row.number)
-                lag = max(0, stats.head + 1 - seen.cursor)
-                found.append(TopicCounters(reader, stream.topic, "in", writer, seen.taken, seen.lost, lag, 0))
-        return tuple(sorted(found, key=lambda row: (row.instance, row.topic, row.side, row.peer or "")))
-
     # --- looking around ------------------------------------------------------------------------------------------
 
-    def _streams(self) -> list[Stream]:
+    def streams(self) -> list[Stream]:
+        """All streams of the stack."""
         return [stream for process in self._processes.values() for stream in process.streams.values()]
 
     def _stream(self, stream_id: int) -> Stream | None:
-        return next((stream for stream in self._streams() if stream.stream_id == stream_id), None)
+        return next((stream for stream in self.streams() if stream.stream_id == stream_id), None)
 
     def _subscriptions(self) -> list[Subscription]:
         return [found for process in self._processes.values() for found in process.subscriptions.values()]
 
-    def _rows_of(self, stream: Stream) -> list[tuple[Subscription, Row]]:
+    def rows_of(self, stream: Stream) -> list[tuple[Subscription, Row]]:
+        """Who has a row of a stream."""
         return [
             (subscription, row)
             for subscription in self._subscriptions()

@@ -432,3 +432,90 @@ def test_the_end_of_a_process_ends_what_it_had():
         assert broker.stream_count() == 0
 
     with_broker(claim)
+
+
+# --- watching ----------------------------------------------------------------------------------------------------
+
+
+def watched(broker: TopicBroker, watcher: Node, producer: str | None = "t", *, reads: bool = False) -> bool:
+    fds = (os.eventfd(0, os.EFD_CLOEXEC),) if reads else ()
+    return broker.watch(watcher, 1, producer, "t", fds)
+
+
+@pytest.mark.parametrize("watcher_first", [True, False])
+def test_who_looks_on_gets_the_stream_without_a_row(watcher_first: bool):
+    async def claim(broker: TopicBroker) -> None:
+        writer, watcher = connected(broker, "t"), Node("peppy-cli-1")
+        if watcher_first:
+            assert not watched(broker, watcher)
+            assert opened(broker, writer) == StreamOpened(waiting=0), "the writer does not wait for it"
+        else:
+            opened(broker, writer)
+            assert watched(broker, watcher)
+        await settled()
+        (attachment,) = watcher.of(Attachment)
+        assert (attachment.stream_id, attachment.producer_instance_id) == (9, "t")
+        assert attachment.claim == (0, 0, 0, 0, 0, 0)
+        assert writer.asked == []
+        broker.handle(writer, StreamClose(9), ())
+        assert watcher.of(StreamGone) == [StreamGone(1, 9)]
+        assert writer.of(RowLeft) == []
+
+    with_broker(claim)
+
+
+def test_who_reads_without_a_node_is_attached_whatever_the_format():
+    async def claim(broker: TopicBroker) -> None:
+        writer, watcher = connected(broker, "t"), Node("peppy-cli-1")
+        assert not watched(broker, watcher, reads=True)
+        assert opened(broker, writer, schema_hash=99) == StreamOpened(waiting=1)
+        await writer.answer(Attached(CLAIM))
+        assert watcher.of(Attachment)[0].claim == CLAIM
+        broker.handle(watcher, Unsubscribe(1), ())
+        assert writer.of(RowLeft) == [RowLeft(9, 4, 77)]
+
+    with_broker(claim)
+
+
+def test_a_name_alone_is_the_first_producer_that_comes():
+    async def claim(broker: TopicBroker) -> None:
+        first, second, watcher = connected(broker, "t1"), connected(broker, "t2"), Node("peppy-cli-1")
+        watched(broker, watcher, None)
+        opened(broker, first, 8)
+        opened(broker, second, 9)
+        assert [attachment.stream_id for attachment in watcher.of(Attachment)] == [8]
+
+    with_broker(claim)
+
+
+def test_another_instance_is_not_watched():
+    async def claim(broker: TopicBroker) -> None:
+        watcher = Node("peppy-cli-1")
+        opened(broker, connected(broker, "other"))
+        assert not watched(broker, watcher)
+        assert watcher.sent == []
+
+    with_broker(claim)
+
+
+def test_who_looks_on_has_no_row_to_give_back():
+    async def claim(broker: TopicBroker) -> None:
+        writer, watcher = connected(broker, "t"), Node("peppy-cli-1")
+        opened(broker, writer)
+        watched(broker, watcher)
+        broker.handle(watcher, AttachmentStale(1, 9, 0, 0), ())
+        assert writer.of(RowLeft) == []
+        assert len(watcher.of(Attachment)) == 1
+
+    with_broker(claim)
+
+
+def test_a_subscription_id_of_a_watcher_is_used_once():
+    async def claim(broker: TopicBroker) -> None:
+        watcher = Node("peppy-cli-1")
+        watched(broker, watcher)
+        with pytest.raises(PeppyError) as raised:
+            watched(broker, watcher)
+        assert raised.value.kind == "ProtocolViolation"
+
+    with_broker(claim)

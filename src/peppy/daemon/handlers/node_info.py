@@ -4,6 +4,7 @@ from peppy.daemon.core import Core
 from peppy.daemon.operation import Operation
 from peppy.daemon.references import known_node
 from peppy.daemon.rows import consumed, dependencies, exposed, instance_rows, logs_of_runs, parameter_lines
+from peppy.daemon.topic_counters import counters
 from peppy.protocol.answers import Logs, NodeDetails
 from peppy.protocol.frames import NodeInfo
 
@@ -14,7 +15,7 @@ async def handle(core: Core, request: NodeInfo, _operation: Operation) -> NodeDe
     manifest, execution = node.manifest, node.manifest.execution
     assert execution is not None
     instances = core.registry.instances_of(node.reference)
-    counters = core.broker.counters([found.instance_id for found in instances]) if request.statistics else ()
+    found = counters(core.broker, [instance.instance_id for instance in instances]) if request.statistics else ()
     return NodeDetails(
         name=node.reference.name,
         tag=node.reference.tag,
@@ -32,5 +33,5 @@ async def handle(core: Core, request: NodeInfo, _operation: Operation) -> NodeDe
         consumes=consumed(manifest),
         config_sha256=node.config_sha256,
         parameters=tuple(parameter_lines(execution.parameters)),
-        stats=counters,
+        stats=found,
     )

@@ -2,6 +2,7 @@
 
 from peppy.daemon.core import Core
 from peppy.daemon.operation import Operation
+from peppy.daemon.topic_counters import readers, topic_rows
 from peppy.daemon.topic_names import known_topic
 from peppy.model.types import canonical, schema_hash
 from peppy.protocol.answers import TopicDetails
@@ -12,7 +13,7 @@ from peppy.ring import held_bytes
 async def handle(core: Core, request: TopicInfo, _operation: Operation) -> TopicDetails:
     """Everything about one topic of a live instance; what its stream tells once it has one."""
     found = known_topic(core.registry, request.topic)
-    (row,) = core.broker.topic_rows([found])
+    (row,) = topic_rows(core.broker, [found])
     stream = core.broker.stream_of(found.instance_id, found.topic.name)
     stats = stream.observer.stats() if stream else None
     message_format = found.topic.message_format
@@ -33,5 +34,5 @@ async def handle(core: Core, request: TopicInfo, _operation: Operation) -> Topic
         depth=stats.depth if stats else None,
         capacity=stats.capacity if stats else None,
         ring_bytes=held_bytes(stats.depth, stats.capacity) if stats else None,
-        readers=core.broker.readers(stream) if stream else (),
+        readers=readers(core.broker, stream) if stream else (),
     )

@@ -2,6 +2,7 @@
 
 from peppy.daemon.core import Core
 from peppy.daemon.operation import Operation
+from peppy.daemon.topic_counters import topic_rows
 from peppy.daemon.topic_names import live_topics
 from peppy.protocol.answers import Topics
 from peppy.protocol.frames import TopicList
@@ -9,4 +10,4 @@ from peppy.protocol.frames import TopicList
 
 async def handle(core: Core, _request: TopicList, _operation: Operation) -> Topics:
     """Every topic that a live instance declares, with the counters of its stream."""
-    return Topics(core.broker.topic_rows(live_topics(core.registry)))
+    return Topics(topic_rows(core.broker, live_topics(core.registry)))
