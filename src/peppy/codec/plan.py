@@ -75,22 +75,20 @@ class Plan(Generic[M]):
 
     def prepare_decode(self) -> None:
         """Compile `decode` now and load what its arrays need: the first message is not to be slower than the rest."""
-        if self.message_format is not None:
+        if self.message_format is not None and self.decode == self._first_decode:
             self.decode = compile_decoder(self.member, self.message_format, self.classes)
 
     def prepare_encode(self) -> None:
         """Compile `encode` now."""
-        if self.message_format is not None:
+        if self.message_format is not None and self.encode == self._first_encode:
             self.encode = compile_encoder(self.member, self.message_format, self.classes)
 
     def _first_encode(self, *values: Any) -> EncodedPayload:
-        assert self.message_format is not None
-        self.encode = compile_encoder(self.member, self.message_format, self.classes)
+        self.prepare_encode()
         return self.encode(*values)
 
     def _first_decode(self, payload: Any, owned: bool = True) -> M:
-        assert self.message_format is not None
-        self.decode = compile_decoder(self.member, self.message_format, self.classes)
+        self.prepare_decode()
         return self.decode(payload, owned)
 
     def _decode_nothing(self, payload: Any, owned: bool = True) -> Any:  # noqa: ARG002 (there is nothing to own)
