@@ -1,15 +1,17 @@
 """One plan per format: how its payloads are encoded, decoded and filled in place (docs/reference/messages.md)."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
+
+from msgspec.structs import astuple
 
 from peppy.codec.canonical import parse_canonical
-from peppy.codec.classes import classes_of
+from peppy.codec.classes import ROOT, classes_of
 from peppy.codec.decoding import compile_decoder
 from peppy.codec.encoding import compile_encoder, compile_loan_encoder
 from peppy.codec.layout import Gathered
 from peppy.codec.loan import Room, are_fixed
-from peppy.codec.payload import Shape
+from peppy.codec.payload import Payload, Shape
 from peppy.codec.size import fixed_size, largest_body
 from peppy.errors import DecodeError
 from peppy.model.types import MessageFormat, bulk_fields, schema_hash
@@ -55,6 +57,21 @@ class Plan(Generic[M]):
         if self._classes is None:
             self._classes = {} if self.message_format is None else classes_of(self.message_format, self._types)
         return self._classes
+
+    def encode_message(self, message: M) -> EncodedPayload:
+        """The payload that holds the fields of `message`, an instance of the plan's class; None without payload.
+
+        TypeError for anything else, and the errors of `encode`.
+        """
+        if self.message_format is None:
+            if message is not None:
+                raise TypeError(f"`{self.member}`: expected None, got `{type(message).__name__}`")
+            return b""
+        expected = self.classes[ROOT]
+        if not isinstance(message, expected):
+            actual = "None" if message is None else f"`{type(message).__name__}`"
+            raise TypeError(f"`{self.member}`: expected `{expected.__name__}`, got {actual}")
+        return self.encode(*astuple(cast(Payload, message)))
 
     def room(self, shapes: Mapping[str, Shape], body_reserve: int = 4096) -> Room:
         """Room for a message that is filled in place; errors of docs/reference/node_api.md, section 6."""
