@@ -308,3 +308,19 @@ class Attached(Answer):
     """The reserved row as peppy.ring.Claim: epoch_hi, epoch_lo, generation, row, ticket, start_seq."""
 
     claim: tuple[int, int, int, int, int, int]
+
+
+class EndpointOpened(Answer):
+    """The endpoint is known: calls are delivered from now on."""
+
+
+class GoalEndKept(Answer):
+    """The goal's outcome is in the daemon's hands."""
+
+
+class GoalCancelled(Answer):
+    """`state` is a `CancelState`; the other two name the goal's producer, "" when nobody knows the goal."""
+
+    state: int
+    instance_id: str
+    core_node: str

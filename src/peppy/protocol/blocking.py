@@ -101,13 +101,13 @@ class BlockingConnection:
         """The socket, to wait for input on; -1 once closed. Frames read before may wait inside: `receive(0)` first."""
         return self._socket.fileno()
 
-    def send(self, frame: Frame, request_id: int = 0, fds: tuple[int, ...] = ()) -> None:
+    def send(self, frame: Frame, request_id: int = 0, fds: tuple[int, ...] = (), payload: bytes = b"") -> None:
         """Send a frame whole. The descriptors stay the caller's.
 
         Raises `ConnectionClosed`, also when the peer leaves it unread for `SEND_SECS`; `PeppyError` (`Refused`) when
         the frame is too large: then nothing was sent.
         """
-        data = memoryview(encode(frame, request_id, len(fds)))
+        data = memoryview(encode(frame, request_id, len(fds), payload))
         with self._used(), self._sending:
             self._send_all(data, fds)
 

@@ -36,7 +36,7 @@ class Connection:
         """From the next frame on take only these types: the peer's role is known now."""
         self._parser.restrict(allowed)
 
-    def send(self, frame: Frame, request_id: int = 0, fds: tuple[int, ...] = ()) -> None:
+    def send(self, frame: Frame, request_id: int = 0, fds: tuple[int, ...] = (), payload: bytes = b"") -> None:
         """Send or queue a frame; never waits. The descriptors stay the caller's, who may close them afterwards.
 
         Raises `ConnectionClosed` when the connection has ended or ends now because too much is queued, `PeppyError`
@@ -44,7 +44,7 @@ class Connection:
         """
         if self.closed:
             raise self._reason()
-        data = encode(frame, request_id, len(fds))
+        data = encode(frame, request_id, len(fds), payload)
         if len(data) + self._unsent_size > MAX_QUEUED:
             self._end(ConnectionClosed(f"the peer does not read: {self._unsent_size} bytes wait for it"))
             raise self._reason()

@@ -1,7 +1,8 @@
 """One frame as bytes, and bytes as frames (docs/design/protocol.md, One frame, draws the layout and the rules).
 
 A frame is a prefix of 16 bytes and one msgpack array. The array stands in the header when it has at most 65 535 bytes;
-a longer one stands in the payload and the header is empty.
+a longer one stands in the payload and the header is empty. Frames that carry the payload of a call have their array in
+the header, and what stands behind it is handed on as it is.
 """
 
 import os
@@ -9,11 +10,12 @@ import struct
 import time
 from collections import deque
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 import msgspec
 
 from peppy.errors import PeppyError
+from peppy.protocol.calls import INSIDE, LARGEST_PAYLOAD
 from peppy.protocol.frames import FRAMES, NUMBERS, Cancel, Done, Failed, Frame, Output
 
 PREFIX = struct.Struct("<IHBBQ")
@@ -44,13 +46,15 @@ class Received(NamedTuple):
     """One frame that has arrived.
 
     The receiver owns `fds` and closes those that it does not keep. `truncated`: the process had no room for the
-    frame's descriptors, so `fds` is empty; only frames with `may_lose_descriptors` arrive so.
+    frame's descriptors, so `fds` is empty; only frames with `may_lose_descriptors` arrive so. `payload` is what a frame
+    that carries one has inside; one that travels beside its frame is in the last of `fds`.
     """
 
     frame: Frame
     request_id: int
     fds: tuple[int, ...] = ()
     truncated: bool = False
+    payload: bytes = b""
 
 
 def numbered(kind: type[Frame]) -> bool:
@@ -58,11 +62,11 @@ def numbered(kind: type[Frame]) -> bool:
     return kind.Answer is not None or kind in _ANSWERING
 
 
-def encode(frame: Frame, request_id: int = 0, fds: int = 0) -> bytes:
-    """The bytes of a frame that `fds` descriptors ride on.
+def encode(frame: Frame, request_id: int = 0, fds: int = 0, payload: bytes = b"") -> bytes:
+    """The bytes of a frame that `fds` descriptors ride on; `payload` goes inside a frame that carries one.
 
     Raises `PeppyError` (`Refused`) when it is larger than a frame may be or holds text that is no UTF-8, ValueError
-    when id or descriptors do not suit the type, which is a defect of the caller.
+    when id, descriptors or payload do not suit the type, which is a defect of the caller.
     """
     kind = type(frame)
     if fds not in kind.descriptors or (request_id > 0) != numbered(kind):
@@ -72,11 +76,39 @@ def encode(frame: Frame, request_id: int = 0, fds: int = 0) -> bytes:
     except UnicodeEncodeError as error:
         text = error.object[:80].encode(errors="backslashreplace").decode()
         raise PeppyError(f"`{text}` in `{kind.__name__}` is no valid UTF-8", kind="Refused") from None
+    if kind.carries:
+        return _carrying(frame, request_id, fds, array, payload)
+    if payload:
+        raise ValueError(f"`{kind.__name__}` carries no payload")
     length = _REST_OF_PREFIX + len(array)
     if length > MAX_FRAME:
         raise PeppyError(f"`{kind.__name__}` of {len(array)} bytes is larger than a frame (1 MiB)", kind="Refused")
     header_length = len(array) if len(array) <= _MAX_HEADER else 0
     return PREFIX.pack(length, header_length, NUMBERS[kind], fds, request_id) + array
+
+
+class _Carrying(Protocol):
+    beside: int
+
+
+def _carrying(frame: Frame, request_id: int, fds: int, array: bytes, payload: bytes) -> bytes:
+    kind = type(frame)
+    if (why := _misplaced(frame, fds, len(payload))) is not None:
+        raise ValueError(why)
+    if len(array) > _MAX_HEADER:
+        raise PeppyError(f"`{kind.__name__}` has a header of {len(array)} bytes, too many", kind="Refused")
+    length = _REST_OF_PREFIX + len(array) + len(payload)
+    return b"".join((PREFIX.pack(length, len(array), NUMBERS[kind], fds, request_id), array, payload))
+
+
+def _misplaced(frame: Frame, fds: int, inside: int) -> str | None:
+    """What is wrong with a payload of `inside` bytes in this frame, or with the one beside it."""
+    beside = cast(_Carrying, frame).beside
+    if beside < 0 and inside <= INSIDE:
+        return None
+    if 0 <= beside <= LARGEST_PAYLOAD and inside == 0 and fds > 0:
+        return None
+    return f"`{type(frame).__name__}` has a payload of {inside} bytes inside, {beside} beside, {fds} descriptors"
 
 
 @cache
@@ -156,10 +188,10 @@ class Parser:
         self._refuse_surplus(prefix)
         if prefix is None or len(self._buffer) < prefix.end:
             return None
-        frame = self._decode(prefix)
+        frame, payload = self._decode(prefix)
         batch = self._claim(prefix)
         self._consume(prefix.end)
-        return Received(frame, prefix.request_id, batch.fds, batch.truncated)
+        return Received(frame, prefix.request_id, batch.fds, batch.truncated, payload)
 
     def _read_prefix(self) -> _Prefix | None:
         if len(self._buffer) < PREFIX.size:
@@ -176,18 +208,25 @@ class Parser:
             raise ProtocolViolation(f"`{kind.__name__}` says {fds} descriptors")
         if (request_id > 0) != numbered(kind):
             raise ProtocolViolation(f"`{kind.__name__}` has the request id {request_id}")
-        if header_length and length != _REST_OF_PREFIX + header_length:
+        if header_length and length != _REST_OF_PREFIX + header_length and not kind.carries:
             raise ProtocolViolation(f"`{kind.__name__}` has a payload behind its header")
-        if not header_length and length <= _REST_OF_PREFIX + _MAX_HEADER:
+        if not header_length and (kind.carries or length <= _REST_OF_PREFIX + _MAX_HEADER):
             raise ProtocolViolation(f"`{kind.__name__}` has no header")
         return _Prefix(kind, _LENGTH_FIELD + length, header_length, fds, request_id)
 
-    def _decode(self, prefix: _Prefix) -> Frame:
-        array = bytes(self._buffer[PREFIX.size : prefix.end])  # a copy: a `Raw` result would pin the buffer
+    def _decode(self, prefix: _Prefix) -> tuple[Frame, bytes]:
+        kind = prefix.kind
+        end_of_array = PREFIX.size + prefix.header_length if kind.carries else prefix.end
+        array = bytes(self._buffer[PREFIX.size : end_of_array])  # a copy: a `Raw` result would pin the buffer
         try:
-            return _decoder(prefix.kind).decode(array)
+            frame = _decoder(kind).decode(array)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ProtocolViolation(f"a `{prefix.kind.__name__}` cannot be decoded: {error}") from None
+            raise ProtocolViolation(f"a `{kind.__name__}` cannot be decoded: {error}") from None
+        if not kind.carries:
+            return frame, b""
+        if (why := _misplaced(frame, prefix.fds, prefix.end - end_of_array)) is not None:
+            raise ProtocolViolation(why)
+        return frame, bytes(self._buffer[end_of_array : prefix.end])
 
     def _claim(self, prefix: _Prefix) -> _Batch:
         """Take the descriptors of the frame at the front."""

@@ -1,11 +1,10 @@
 """All frames, one class each: the whole protocol in one place (docs/design/protocol.md draws the sequences).
 
 A frame's header is a msgpack array of its fields in the order below; later versions may only append fields with
-defaults. `FRAMES` at the end gives the numbers. A class with an `Answer` is a request: it carries a request id, and
-the answer is `Done` with that id, whose result is an `Answer`, or `Failed`. Everything else is a notice (id 0).
+defaults. `FRAMES` at the end gives the numbers; the frames of services and actions are in `calls.py`. A class with an
+`Answer` is a request: it carries a request id, and the answer is `Done` with that id, whose result is an `Answer`, or
+`Failed`. Everything else is a notice (id 0).
 """
-
-from typing import ClassVar
 
 import msgspec
 
@@ -31,27 +30,8 @@ from peppy.protocol.answers import (
     Topics,
     Watched,
 )
-
-
-class Frame(msgspec.Struct, array_like=True):
-    """Anything that travels on the socket; `descriptors` says how many file descriptors ride on it."""
-
-    Answer: ClassVar[type[msgspec.Struct] | None] = None
-    descriptors: ClassVar[range] = range(1)  # how many are allowed: none, unless a class says more
-    may_lose_descriptors: ClassVar[bool] = False  # arrives `truncated` when the receiver has no room for descriptors
-
-
-class Problem(msgspec.Struct, array_like=True):
-    """`peppy.errors.Problem` on the wire."""
-
-    kind: str
-    message: str
-    file: str | None = None
-    line: int | None = None
-    column: int | None = None
-    path: str | None = None
-    hint: str | None = None
-
+from peppy.protocol.base import Frame, Problem
+from peppy.protocol.calls import CALL_FRAMES, OF_CALLERS, OF_PRODUCERS
 
 # --- session -------------------------------------------------------------------------------------------------------
 
@@ -438,6 +418,7 @@ FRAMES: dict[int, type[Frame]] = {
     72: RowLeft,
     73: DoorbellGone,
     74: StreamGone,
+    **CALL_FRAMES,
 }
 NUMBERS: dict[type[Frame], int] = {kind: number for number, kind in FRAMES.items()}
 
@@ -447,7 +428,10 @@ _TOPICS_OF_NODE = {StreamOpen, StreamClose, Subscribe, Unsubscribe, AttachmentSt
 _WATCHING_OF_CLI = {TopicWatch, Unsubscribe, AttachmentStale}
 
 FROM_CLI = frozenset(
-    {Hello, Cancel, NodeInfo, NodePrune, NodeLogs, ServiceStop, TopicInfo} | _REQUESTS_OF_CLI | _WATCHING_OF_CLI
+    {Hello, Cancel, NodeInfo, NodePrune, NodeLogs, ServiceStop, TopicInfo}
+    | _REQUESTS_OF_CLI
+    | _WATCHING_OF_CLI
+    | OF_CALLERS
 )
-FROM_NODE = frozenset({Hello, Done, Failed, Ready, Healthy, Ending} | _TOPICS_OF_NODE)
+FROM_NODE = frozenset({Hello, Done, Failed, Ready, Healthy, Ending} | _TOPICS_OF_NODE | OF_CALLERS | OF_PRODUCERS)
 """What each role may send; anything else is a protocol error that closes the connection."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from peppy.protocol import PROTOCOL_VERSION, frames
+from peppy.protocol import PROTOCOL_VERSION, calls, frames
 from peppy.protocol.answers import Reset
 from peppy.protocol.frame import PREFIX, Parser, encode, numbered
 from peppy.protocol.frames import FRAMES, NUMBERS, Frame
@@ -20,7 +20,9 @@ GOLDEN = ROOT / "tests" / "golden" / "protocol" / f"version_{PROTOCOL_VERSION}.t
 PAGE = ROOT / "docs" / "design" / "protocol.md"
 
 LARGE_ID = 2**64 - 2
+GOAL = "00c0ffee00c0ffee"
 CLAIM = (1, 2, 3, 4, 5, LARGE_ID)
+PAYLOAD = b"\x91\x07"
 ENVIRONMENT = {"HOME": "/home/ada", "LANG": "de_DE.UTF-8"}
 SAMPLES: tuple[Frame, ...] = (
     frames.Hello(1, "0.1.0", 0xABCDEF, "node", 4120, "cam", "v1", "front", "running"),
@@ -64,12 +66,38 @@ SAMPLES: tuple[Frame, ...] = (
     frames.RowLeft(LARGE_ID, 3, 9),
     frames.DoorbellGone(12),
     frames.StreamGone(7, LARGE_ID),
+    calls.EndpointOpen(3, "action", "dock", None, (2**63, 5, 0)),
+    calls.EndpointClose(3),
+    calls.Discover(12, 3),
+    calls.Discovered(12),
+    calls.Deliver(40, 3, "pilot", "core-node-calm-hopper-1234", 2**62, GOAL, 2),
+    calls.Withdrawn(40),
+    calls.Acknowledge(40),
+    calls.Reply(40, "KeyError: 'x'"),
+    calls.Decision(40, True, None, LARGE_ID, 2, CLAIM),
+    calls.SignalGoal(GOAL),
+    calls.GoalSignalled(GOAL),
+    calls.GoalEnded(GOAL, 1, 200),
+    calls.GoalKept(GOAL, 3, "pilot", LARGE_ID, 0, 9),
+    calls.Call(8, "imu", "set_zero", (2**63, 5), 2**62),
+    calls.Goal(9, GOAL, "base", "dock", (2**63, 5, 0), 2**62, 2),
+    calls.Withdraw(9),
+    calls.Acknowledged(9, "front"),
+    calls.Answered(8, "front", "core-node-calm-hopper-1234"),
+    calls.CallFailed(8, "ServiceTimeout", "the producer stopped"),
+    calls.Decided(9, "front", "core-node-calm-hopper-1234", False, "bay 7 is occupied"),
+    calls.CancelGoal(GOAL, 2**62),
+    calls.GetResult(10, GOAL, 2**62),
+    calls.GoalResult(10, "front", "core-node-calm-hopper-1234", 0),
+    calls.FollowGoal(GOAL),
+    calls.FeedbackEnd(GOAL, 200),
 )
 
 
 def encoded(frame: Frame) -> bytes:
     kind = type(frame)
-    return encode(frame, 0x0102030405060708 if numbered(kind) else 0, kind.descriptors.start)
+    payload = PAYLOAD if kind.carries else b""
+    return encode(frame, 0x0102030405060708 if numbered(kind) else 0, kind.descriptors.start, payload)
 
 
 def written(frame: Frame) -> str:
@@ -141,11 +169,13 @@ def test_the_page_says_which_frames_carry_descriptors() -> None:
 def test_the_command_line_sends_what_the_page_allows() -> None:
     assert re.search(r"requests 16 to 33, 67, 71, `Cancel`", PAGE.read_text())
     requests = {kind for kind in frames.FROM_CLI if kind.Answer is not None}
-    assert {NUMBERS[kind] for kind in requests} == {*range(16, 30), 32, 33}
-    assert frames.FROM_CLI - requests == {frames.Hello, frames.Cancel, frames.Unsubscribe, frames.AttachmentStale}
+    assert {NUMBERS[kind] for kind in requests} == {*range(16, 30), 32, 33, 119}
+    watching = {frames.Hello, frames.Cancel, frames.Unsubscribe, frames.AttachmentStale}
+    assert frames.FROM_CLI - requests == watching | (calls.OF_CALLERS - requests)
 
 
 def test_a_node_sends_what_the_page_allows() -> None:
-    allowed = {48, 49, 50, *range(64, 68), 71}
+    calling = {*range(112, 115), 119, 120, 122}
+    allowed = {48, 49, 50, *range(64, 68), 71, 96, 97, 99, *range(102, 105), 106, 107, 108} | calling
     notices = frames.FROM_NODE - {frames.Hello, frames.Done, frames.Failed}
     assert {NUMBERS[kind] for kind in notices} == allowed
