@@ -39,7 +39,9 @@ from peppy.protocol.calls import CALL_FRAMES, OF_CALLERS, OF_PRODUCERS
 class Hello(Frame):
     """First frame of every connection. `role` is `cli`, `node` or `standalone`; the last three are None for `cli`.
 
-    `state` is None on the first connection of a process; after a reconnect it is the state the instance had.
+    `state` is None on the first connection of a process; after a reconnect it is the state the instance had. What a
+    node gets from its manifest in the stack a `standalone` program says itself: `conforms_to` as `name:tag`, `slots` as
+    (link_id, `node` or `interface`, name, tag, from_any). Its `instance_id` is None when the daemon is to choose one.
     """
 
     protocol_version: int
@@ -51,16 +53,23 @@ class Hello(Frame):
     tag: str | None = None
     instance_id: str | None = None
     state: str | None = None
+    conforms_to: tuple[str, ...] = ()
+    slots: tuple[tuple[str, str, str, str, bool], ...] = ()
 
 
 class Welcome(Frame):
-    """The hello was accepted. `epoch` is random, one per life of a daemon."""
+    """The hello was accepted. `epoch` is random, one per life of a daemon.
+
+    For a `standalone` program: its instance id, and the groups of settings that a node finds in its runtime config.
+    """
 
     protocol_version: int
     daemon_version: str
     daemon_pid: int
     core_node_name: str
     epoch: str
+    instance_id: str | None = None
+    settings: dict[str, dict[str, int | float | dict[str, int]]] | None = None
 
 
 class Refuse(Frame):
@@ -268,7 +277,11 @@ class Shutdown(Frame):
 
 
 class StreamOpen(Frame):
-    """Producer to daemon: this stream exists. Descriptors: DATA, CTRL. Sent again after a reconnect."""
+    """Producer to daemon: this stream exists. Descriptors: DATA, CTRL. Sent again after a reconnect.
+
+    `format` is the canonical text of the format, which only a `standalone` program says: the daemon knows no manifest
+    of it.
+    """
 
     Answer = StreamOpened
     descriptors = range(2, 3)
@@ -277,6 +290,7 @@ class StreamOpen(Frame):
     qos: int
     schema_hash: int
     generation: int
+    format: str | None = None
 
 
 class StreamClose(Frame):

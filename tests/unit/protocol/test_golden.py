@@ -25,8 +25,22 @@ CLAIM = (1, 2, 3, 4, 5, LARGE_ID)
 PAYLOAD = b"\x91\x07"
 ENVIRONMENT = {"HOME": "/home/ada", "LANG": "de_DE.UTF-8"}
 SAMPLES: tuple[Frame, ...] = (
-    frames.Hello(1, "0.1.0", 0xABCDEF, "node", 4120, "cam", "v1", "front", "running"),
-    frames.Welcome(1, "0.1.0", 4119, "core-node-calm-hopper-1234", "5f3a"),
+    frames.Hello(
+        1,
+        "0.1.0",
+        0xABCDEF,
+        "standalone",
+        4120,
+        "cam",
+        "v1",
+        "front",
+        "running",
+        ("image_source:v1",),
+        (("left", "node", "imu", "v1", True),),
+    ),
+    frames.Welcome(
+        1, "0.1.0", 4119, "core-node-calm-hopper-1234", "5f3a", "front", {"topics": {"ring_bytes": 1 << 26}}
+    ),
     frames.Refuse("VersionMismatch", "protocol 1 and 2", "run peppy service stop"),
     frames.Done(msgspec.Raw(msgspec.msgpack.encode(Reset(2, 3)))),
     frames.Failed(
@@ -55,7 +69,7 @@ SAMPLES: tuple[Frame, ...] = (
     frames.Ending("ValueError: no camera"),
     frames.Probe(),
     frames.Shutdown("`peppy node stop front`", 5.0),
-    frames.StreamOpen(LARGE_ID, "frames", 1, 2**63, 1),
+    frames.StreamOpen(LARGE_ID, "frames", 1, 2**63, 1, '[["width","u16",0]]'),
     frames.StreamClose(LARGE_ID),
     frames.Subscribe(7, "left", "frames", 2**63, ((LARGE_ID, 3, 9),)),
     frames.Unsubscribe(7),
