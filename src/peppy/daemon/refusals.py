@@ -30,11 +30,3 @@ def _unsupported(manifest: NodeManifest) -> Iterator[str]:
     for topic in manifest.emitted_topics:
         if topic.qos not in _SUPPORTED:
             yield f"topic `{topic.name}` (qos_profile `{topic.qos.word}`)"
-    for service in manifest.exposed_services:
-        yield f"exposed service `{service.name}`"
-    for action in manifest.exposed_actions:
-        yield f"exposed action `{action.name}`"
-    for consumed in manifest.consumed_services:
-        yield f"consumed service `{consumed.name}` (slot `{consumed.link_id}`)"
-    for consumed in manifest.consumed_actions:
-        yield f"consumed action `{consumed.name}` (slot `{consumed.link_id}`)"

@@ -1,32 +1,36 @@
 """Which members a generated package gets, and why it cannot be generated (docs/reference/manifest.md, 8.3)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from peppy.errors import InvalidInput, Problem
 from peppy.gen.names import consumed_module, module_names, own_module
 from peppy.model.names import Reference
-from peppy.model.node import Consumed, NodeManifest, Slot, SlotKind, Topic
+from peppy.model.node import Action, Consumed, NodeManifest, Service, SlotKind, Surface, Topic
 from peppy.model.qos import QoSProfile
 
 PLANNED_PROFILES = frozenset({QoSProfile.Reliable, QoSProfile.Critical})
 
 
+Member = TypeVar("Member", Topic, Service, Action)
+
+
 @dataclass(frozen=True, slots=True)
-class EmittedMember:
-    """A topic of the node and the module it gets."""
+class OwnMember(Generic[Member]):
+    """A topic, service or action of the node, and the module it gets."""
 
     module: str
-    topic: Topic
+    member: Member
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumedMember:
-    """A topic that the node reads, the module it gets, and the topic as the provider declares it."""
+class ConsumedMember(Generic[Member]):
+    """What the node uses of another one, the module it gets, and the member as the provider declares it."""
 
     module: str
     consumed: Consumed
-    topic: Topic
+    member: Member
     provider: Reference
 
 
@@ -34,8 +38,12 @@ class ConsumedMember:
 class Members:
     """Everything a generated package holds."""
 
-    emitted_topics: tuple[EmittedMember, ...]
-    consumed_topics: tuple[ConsumedMember, ...]
+    emitted_topics: tuple[OwnMember[Topic], ...]
+    consumed_topics: tuple[ConsumedMember[Topic], ...]
+    exposed_services: tuple[OwnMember[Service], ...]
+    consumed_services: tuple[ConsumedMember[Service], ...]
+    exposed_actions: tuple[OwnMember[Action], ...]
+    consumed_actions: tuple[ConsumedMember[Action], ...]
 
 
 def members_of(manifest: NodeManifest, providers: Mapping[Reference, NodeManifest]) -> Members:
@@ -43,25 +51,41 @@ def members_of(manifest: NodeManifest, providers: Mapping[Reference, NodeManifes
 
     InvalidInput with all of DependencyMissing, DependencyNotExposed, InterfaceNotCached and NotSupported.
     """
-    problems = [*_unsupported(manifest), *_unresolved(manifest, providers), *_not_exposed(manifest, providers)]
+    problems = [
+        *_unsupported(manifest),
+        *_unresolved(manifest, providers),
+        *_not_exposed(manifest, providers),
+        *_waiting_profiles(manifest, providers),
+    ]
     if problems:
         raise InvalidInput(problems)
-    return Members(_emitted(manifest), _consumed(manifest, providers))
+    return Members(
+        _own(manifest.emitted_topics),
+        _consumed(manifest, manifest.consumed_topics, providers, lambda provider: provider.emitted_topics),
+        _own(manifest.exposed_services),
+        _consumed(manifest, manifest.consumed_services, providers, lambda provider: provider.exposed_services),
+        _own(manifest.exposed_actions),
+        _consumed(manifest, manifest.consumed_actions, providers, lambda provider: provider.exposed_actions),
+    )
 
 
-def _emitted(manifest: NodeManifest) -> tuple[EmittedMember, ...]:
-    modules = module_names(own_module(topic.name) for topic in manifest.emitted_topics)
-    return tuple(EmittedMember(*pair) for pair in zip(modules, manifest.emitted_topics, strict=True))
+def _own(members: Sequence[Member]) -> tuple[OwnMember[Member], ...]:
+    modules = module_names(own_module(member.name) for member in members)
+    return tuple(OwnMember(*pair) for pair in zip(modules, members, strict=True))
 
 
-def _consumed(manifest: NodeManifest, providers: Mapping[Reference, NodeManifest]) -> tuple[ConsumedMember, ...]:
-    modules = module_names(consumed_module(consumed) for consumed in manifest.consumed_topics)
-    found: list[ConsumedMember] = []
-    for module, consumed in zip(modules, manifest.consumed_topics, strict=True):
+def _consumed(
+    manifest: NodeManifest,
+    wanted: Sequence[Consumed],
+    providers: Mapping[Reference, NodeManifest],
+    offered: Callable[[NodeManifest], Sequence[Member]],
+) -> tuple[ConsumedMember[Member], ...]:
+    modules = module_names(consumed_module(consumed) for consumed in wanted)
+    found: list[ConsumedMember[Member]] = []
+    for module, consumed in zip(modules, wanted, strict=True):
         provider = manifest.slot(consumed.link_id).provider
-        topic = providers[provider].emitted(consumed.name)
-        assert topic is not None
-        found.append(ConsumedMember(module, consumed, topic, provider))
+        member = next(member for member in offered(providers[provider]) if member.name == consumed.name)
+        found.append(ConsumedMember(module, consumed, member, provider))
     return tuple(found)
 
 
@@ -74,16 +98,6 @@ def _unsupported(manifest: NodeManifest) -> Iterator[Problem]:
             text = f"topic `{topic.name}` with the profile `{topic.qos.word}`: not supported yet"
             path = f"interfaces.topics.emits[{index}].qos_profile"
             yield Problem("NotSupported", text, path=path, hint="use `standard` or `sensor_data`")
-    exposed = {"service": manifest.exposed_services, "action": manifest.exposed_actions}
-    for kind, members in exposed.items():
-        for index, member in enumerate(members):
-            text = f"{kind} `{member.name}`: exposing {kind}s is not supported yet"
-            yield Problem("NotSupported", text, path=f"interfaces.{kind}s.exposes[{index}]", hint="leave it out")
-    consumed = {"service": manifest.consumed_services, "action": manifest.consumed_actions}
-    for kind, members in consumed.items():
-        for index, member in enumerate(members):
-            text = f"{kind} `{member.name}` of slot `{member.link_id}`: consuming {kind}s is not supported yet"
-            yield Problem("NotSupported", text, path=f"interfaces.{kind}s.consumes[{index}]", hint="leave it out")
 
 
 def _unresolved(manifest: NodeManifest, providers: Mapping[Reference, NodeManifest]) -> Iterator[Problem]:
@@ -104,21 +118,27 @@ def _not_cached(interface: Reference, place: str, path: str) -> Problem:
 
 
 def _not_exposed(manifest: NodeManifest, providers: Mapping[Reference, NodeManifest]) -> Iterator[Problem]:
+    for surface in Surface:
+        for index, consumed in enumerate(manifest.consumed(surface)):
+            slot = manifest.slot(consumed.link_id)
+            provider = providers.get(slot.provider)
+            if slot.kind is SlotKind.INTERFACE or provider is None:
+                continue
+            path = f"interfaces.{surface}s.consumes[{index}]"
+            names = [member.name for member in provider.offered(surface)]
+            if consumed.name not in names:
+                text = f"{surface} `{consumed.name}` of `{slot.provider}` (slot `{slot.link_id}`) is not exposed"
+                listed = ", ".join(f"`{name}`" for name in names) or "none"
+                hint = f"{surface}s of `{slot.provider}`: {listed}"
+                yield Problem("DependencyNotExposed", text, path=path, hint=hint)
+
+
+def _waiting_profiles(manifest: NodeManifest, providers: Mapping[Reference, NodeManifest]) -> Iterator[Problem]:
     for index, consumed in enumerate(manifest.consumed_topics):
         slot = manifest.slot(consumed.link_id)
         provider = providers.get(slot.provider)
-        if slot.kind is SlotKind.INTERFACE or provider is None:
-            continue
-        path = f"interfaces.topics.consumes[{index}]"
-        topic = provider.emitted(consumed.name)
-        if topic is None:
-            yield _missing_member(consumed, slot, provider, path)
-        elif topic.qos in PLANNED_PROFILES:
+        topic = provider.emitted(consumed.name) if provider is not None and slot.kind is SlotKind.NODE else None
+        if topic is not None and topic.qos in PLANNED_PROFILES:
+            path = f"interfaces.topics.consumes[{index}]"
             text = f"topic `{topic.name}` of `{slot.provider}` has the profile `{topic.qos.word}`: not supported yet"
             yield Problem("NotSupported", text, path=path, hint="use `standard` or `sensor_data` there")
-
-
-def _missing_member(consumed: Consumed, slot: Slot, provider: NodeManifest, path: str) -> Problem:
-    text = f"topic `{consumed.name}` of `{slot.provider}` (slot `{slot.link_id}`) is not exposed"
-    names = ", ".join(f"`{topic.name}`" for topic in provider.emitted_topics) or "none"
-    return Problem("DependencyNotExposed", text, path=path, hint=f"topics of `{slot.provider}`: {names}")

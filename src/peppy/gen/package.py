@@ -2,18 +2,20 @@
 
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from peppy.codec import GENERATOR_VERSION
 from peppy.gen import meta
-from peppy.gen.members import Members, members_of
+from peppy.gen.actions import consumed_action, exposed_action
+from peppy.gen.members import ConsumedMember, Member, Members, members_of
 from peppy.gen.parameters import parameters_module
+from peppy.gen.services import consumed_service, exposed_service
 from peppy.gen.topics import consumed_topic, emitted_topic
 from peppy.model.names import Reference
-from peppy.model.node import NodeManifest
+from peppy.model.node import Action, Consumed, NodeManifest, Service, Topic
 from peppy.model.parameters import Group
-from peppy.model.types import schema_hash
+from peppy.model.types import MessageFormat, schema_hash
 
 STAMP = "generator.version"
 """Written last: a package without it is not complete."""
@@ -56,26 +58,47 @@ def _package(manifest: NodeManifest, members: Members, sha256: str) -> dict[str,
     }
     modules = _modules(members)
     for category in meta.CATEGORIES:
-        texts = modules.get(category, {})
+        texts = modules[category]
         files[f"{category}/__init__.py"] = meta.category_module(category, list(texts))
         files |= {f"{category}/{name}.py": text for name, text in texts.items()}
     return files
 
 
 def _modules(members: Members) -> dict[str, dict[str, str]]:
+    """The texts of every category by the name of their module."""
     return {
-        "emitted_topics": {member.module: emitted_topic(member.topic) for member in members.emitted_topics},
-        "consumed_topics": {
-            member.module: consumed_topic(member.consumed, member.module, member.topic, str(member.provider))
-            for member in members.consumed_topics
-        },
+        "emitted_topics": {own.module: emitted_topic(own.member) for own in members.emitted_topics},
+        "consumed_topics": _consumed_modules(members.consumed_topics, consumed_topic),
+        "exposed_services": {own.module: exposed_service(own.member) for own in members.exposed_services},
+        "consumed_services": _consumed_modules(members.consumed_services, consumed_service),
+        "exposed_actions": {own.module: exposed_action(own.member) for own in members.exposed_actions},
+        "consumed_actions": _consumed_modules(members.consumed_actions, consumed_action),
     }
 
 
+def _consumed_modules(
+    members: Iterable[ConsumedMember[Member]], text: Callable[[Consumed, str, Member, Reference], str]
+) -> dict[str, str]:
+    return {used.module: text(used.consumed, used.module, used.member, used.provider) for used in members}
+
+
 def _schema_hashes(members: Members) -> dict[str, int]:
-    emitted = {f"emitted_topics/{member.module}": member.topic for member in members.emitted_topics}
-    consumed = {f"consumed_topics/{member.module}": member.topic for member in members.consumed_topics}
-    return {name: schema_hash(topic.message_format) for name, topic in (emitted | consumed).items()}
+    """The hash of every payload; a service and an action have one for each of their payloads."""
+    hashes: dict[str, int] = {}
+    for category in meta.CATEGORIES:
+        for entry in getattr(members, category):
+            for payload, message_format in _payloads(entry.member):
+                hashes[f"{category}/{entry.module}{payload}"] = schema_hash(message_format)
+    return hashes
+
+
+def _payloads(member: Topic | Service | Action) -> tuple[tuple[str, MessageFormat | None], ...]:
+    if isinstance(member, Topic):
+        return (("", member.message_format),)
+    if isinstance(member, Service):
+        return ("/request", member.request), ("/response", member.response)
+    feedback = None if member.feedback is None else member.feedback.message_format
+    return ("/goal", member.goal), ("/feedback", feedback), ("/result", member.result)
 
 
 def module_counts(tree: Tree) -> dict[str, int]:

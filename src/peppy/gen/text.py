@@ -58,6 +58,12 @@ def module(docstring: str, *sections: str) -> str:
     return f"{text}\n"
 
 
+def class_text(head: str, docstring: str, attributes: Sequence[str]) -> str:
+    """A class that only has annotated attributes; `head` is its name and its base in brackets."""
+    lines = [f"class {head}:", f'{INDENT}"""{docstring}"""', *([""] if attributes else [])]
+    return "\n".join([*lines, *(f"{INDENT}{attribute}" for attribute in attributes)]) + "\n"
+
+
 _DISPLAYS = ("(", "[", "{")
 _BLOCKS = ("class ", "def ", "async def ", "@")
 

@@ -18,21 +18,20 @@ uses start with a capital letter or an underscore, arguments never do, so no fie
 
 from peppy.codec.classes import ROOT
 from peppy.codec.loan import loan_attribute
-from peppy.gen.payloads import Payloads
-from peppy.gen.text import WIDTH, Call, imports, literal, module
+from peppy.gen.payloads import Payloads, fields_of, optional
+from peppy.gen.plans import plan
+from peppy.gen.text import Call, imports, literal, module
+from peppy.model.names import Reference
 from peppy.model.node import Consumed, Topic
-from peppy.model.types import Field, MessageFormat, canonical
-
-_CHUNK = 100
-"""Characters of a format's canonical text on one line."""
+from peppy.model.types import Field
 
 
 def emitted_topic(topic: Topic) -> str:
     """The module of a topic that the node emits."""
-    fields = _fields(topic.message_format)
+    fields = fields_of(topic.message_format)
     payloads = Payloads("Message")
     payloads.add_nested(fields)
-    arguments = [f"{field.identifier}: {_optional(payloads.sent(field.type, field.name), field)}" for field in fields]
+    arguments = payloads.arguments(fields)
     encode = Call("_PLAN.encode(", [field.identifier for field in fields])
     names = payloads.names | {"NO_SHAPES", "Shape", "plan_of"}
     loan = _write_loan(fields, payloads)
@@ -43,7 +42,7 @@ def emitted_topic(topic: Topic) -> str:
         imports({"peppy.codec": names | payloads.names, "peppy.runtime": ["NodeRunner", "QoSProfile"]})
         + "from peppy.runtime import topics as _topics\n",
         *payloads.texts,
-        _plan(topic.name, topic.message_format, payloads, "")
+        plan("_PLAN", topic.name, topic.message_format, payloads)
         + f"_TOPIC = _topics.EmittedTopic({literal(topic.name)}, QoSProfile.{topic.qos.name}, _PLAN)\n",
         loan,
         _publisher(topic.name, arguments, encode),
@@ -52,9 +51,9 @@ def emitted_topic(topic: Topic) -> str:
     )
 
 
-def consumed_topic(consumed: Consumed, module_name: str, topic: Topic, provider: str) -> str:
-    """The module of a topic that the node reads; `provider` is the `name:tag` of the node or interface it is of."""
-    fields = _fields(topic.message_format)
+def consumed_topic(consumed: Consumed, module_name: str, topic: Topic, provider: Reference) -> str:
+    """The module of a topic that the node reads; `provider` is the node or interface it is of."""
+    fields = fields_of(topic.message_format)
     payloads = Payloads("Message")
     payloads.add_nested(fields)
     message = "None"
@@ -68,7 +67,7 @@ def consumed_topic(consumed: Consumed, module_name: str, topic: Topic, provider:
         imports({"typing": ["TypeAlias"]}),
         imports(types) + "from peppy.runtime import topics as _topics\n",
         *payloads.texts,
-        _plan(module_name, topic.message_format, payloads, f": Plan[{message}]")
+        plan("_PLAN", module_name, topic.message_format, payloads, message)
         + f"_TOPIC = _topics.ConsumedTopic({literal(consumed.link_id)}, {literal(consumed.name)}, _PLAN)\n",
         f"Subscription: TypeAlias = _topics.Subscription[{message}]\n"
         f"ReadLoan: TypeAlias = _topics.ReadLoan[{message}]\n",
@@ -94,21 +93,13 @@ def declare_publisher(node_runner: NodeRunner) -> Publisher:
 '''
 
 
-def _fields(message_format: MessageFormat | None) -> tuple[Field, ...]:
-    return () if message_format is None else message_format.fields
-
-
-def _optional(annotation: str, field: Field) -> str:
-    return f"{annotation} | None" if field.optional else annotation
-
-
 def _write_loan(fields: tuple[Field, ...], payloads: Payloads) -> str:
     lines = ["class WriteLoan(_topics.WriteLoan):"]
     lines.append('    """Room in the ring for one message: fill it, then publish it or leave the `with` block."""')
     if fields:
         lines.append("")
     for field in fields:
-        annotation = _optional(payloads.filled(field.type, field.name), field)
+        annotation = optional(payloads.filled(field.type, field.name), field)
         lines.append(f"    {loan_attribute(field.identifier)}: {annotation}")
     return "\n".join(lines) + "\n"
 
@@ -134,30 +125,3 @@ def _emit(arguments: list[str], encode: Call) -> str:
     emit = Call("async def emit(", ["node_runner: NodeRunner", *arguments], ") -> None:").text()
     call = Call("await _TOPIC.emit(", ["node_runner", encode]).text("    ")
     return f'{emit}\n    """Write one message."""\n{call}\n'
-
-
-def _plan(member: str, message_format: MessageFormat | None, payloads: Payloads, annotation: str) -> str:
-    """The assignment of `_PLAN`, with the format in canonical text."""
-    if message_format is None:
-        return f"_PLAN{annotation} = plan_of({literal(member)}, None, {{}})\n"
-    classes = Call("{", [f"{literal(path)}: {name}" for path, name in payloads.classes.items()], "}")
-    plan = Call("plan_of(", [literal(member), "_FORMAT", classes])
-    return f"{_format(message_format)}{plan.text(before=f'_PLAN{annotation} = ')}\n"
-
-
-def _format(message_format: MessageFormat) -> str:
-    text = canonical(message_format)
-    if len(f"_FORMAT = '{text}'") <= WIDTH:
-        return f"_FORMAT = {literal(text)}\n"
-    lines = "".join(f"    {literal(chunk)}\n" for chunk in _chunks(text))
-    return f"_FORMAT = (\n{lines})\n"
-
-
-def _chunks(text: str) -> list[str]:
-    """Canonical text in pieces for one line each, broken between fields where that is possible."""
-    chunks: list[str] = []
-    while len(text) > _CHUNK:
-        end = text.rfind(",[", 0, _CHUNK) + 1 or _CHUNK
-        chunks.append(text[:end])
-        text = text[end:]
-    return [*chunks, text]

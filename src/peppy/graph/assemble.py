@@ -129,56 +129,41 @@ def _slots_with_paths(candidate: NodeManifest) -> Iterator[tuple[Slot, str]]:
 
 
 def _consumed_members(candidate: NodeManifest, stack: Stack, interfaces: Interfaces) -> Iterator[Problem]:
-    consumed = {
-        Surface.TOPIC: candidate.consumed_topics,
-        Surface.SERVICE: candidate.consumed_services,
-        Surface.ACTION: candidate.consumed_actions,
-    }
-    for surface, members in consumed.items():
-        for number, member in enumerate(members):
+    for surface in Surface:
+        for number, member in enumerate(candidate.consumed(surface)):
             slot = candidate.slot(member.link_id)
             exposed = _exposed(slot, surface, stack, interfaces)
-            if exposed is not None and member.name not in exposed:
-                yield _not_exposed(surface, number, member, slot, stack, interfaces)
+            if exposed is None or member.name in exposed:
+                continue
+            inherited = _inherited_from(member.name, surface, slot, stack, interfaces)
+            yield _not_exposed(f"interfaces.{surface}s.consumes[{number}]", surface, member, slot, exposed, inherited)
 
 
-def _exposed(slot: Slot, surface: Surface, stack: Stack, interfaces: Interfaces) -> set[str] | None:
+def _exposed(slot: Slot, surface: Surface, stack: Stack, interfaces: Interfaces) -> list[str] | None:
     """Names that the slot reaches; None when its provider or document is missing, which is said elsewhere."""
     if slot.kind is SlotKind.INTERFACE:
         interface = interfaces.get(slot.provider)
         return None if interface is None else interface_members(interface, surface)
     provider = stack.get(slot.provider)
-    return None if provider is None else native_members(provider, surface)
+    return None if provider is None else [member.name for member in provider.offered(surface)]
 
 
-def native_members(node: NodeManifest, surface: Surface) -> set[str]:
-    """Names of the node's own members of one kind."""
-    own = {
-        Surface.TOPIC: node.emitted_topics,
-        Surface.SERVICE: node.exposed_services,
-        Surface.ACTION: node.exposed_actions,
-    }
-    return {member.name for member in own[surface]}
-
-
-def interface_members(interface: Interface, surface: Surface) -> set[str]:
-    """Names of the interface's members of one kind."""
+def interface_members(interface: Interface, surface: Surface) -> list[str]:
+    """Names of the interface's members of one kind, as its document lists them."""
     own = {Surface.TOPIC: interface.topics, Surface.SERVICE: interface.services, Surface.ACTION: interface.actions}
-    return {member.name for member in own[surface]}
+    return [member.name for member in own[surface]]
 
 
 def _not_exposed(
-    surface: Surface, number: int, member: Consumed, slot: Slot, stack: Stack, interfaces: Interfaces
+    path: str, surface: Surface, member: Consumed, slot: Slot, exposed: list[str], inherited: Reference | None
 ) -> Problem:
     provider = f"interface `{slot.provider}`" if slot.kind is SlotKind.INTERFACE else f"`{slot.provider}`"
-    inherited = _inherited_from(member.name, surface, slot, stack, interfaces)
-    return Problem(
-        "DependencyNotExposed",
-        f"{surface} `{member.name}` of {provider} is not exposed"
-        + (f" by the node itself; it comes from interface `{inherited}`" if inherited else ""),
-        path=f"interfaces.{surface}s.consumes[{number}]",
-        hint=f"depend on interface `{inherited}` instead" if inherited else None,
-    )
+    text = f"{surface} `{member.name}` of {provider} is not exposed"
+    if inherited is not None:
+        text += f" by the node itself; it comes from interface `{inherited}`"
+        return Problem("DependencyNotExposed", text, path=path, hint=f"depend on interface `{inherited}` instead")
+    listed = ", ".join(f"`{name}`" for name in exposed) or "none"
+    return Problem("DependencyNotExposed", text, path=path, hint=f"{surface}s of {provider}: {listed}")
 
 
 def _inherited_from(name: str, surface: Surface, slot: Slot, stack: Stack, interfaces: Interfaces) -> Reference | None:

@@ -44,15 +44,14 @@ def token_hint(word: str) -> str:
     return f"did you mean `{close}`?" if close else f"types are {' '.join(WORDS)}"
 
 
-def format_of(cursor: Cursor | None, prefix: str | None, taken: tuple[str, ...] = ()) -> MessageFormat | None:
+def format_of(cursor: Cursor | None, prefix: str | None) -> MessageFormat | None:
     """The format at `cursor`, None when it is absent, empty or wrong.
 
-    `prefix` begins the class names of nested objects and `taken` are the other classes of the module they go to; a
-    format without classes has no prefix.
+    `prefix` begins the class names of nested objects; a format without classes has none.
     """
     if cursor is None:
         return None
-    reader = _FormatReader(len(cursor.path), prefix, taken)
+    reader = _FormatReader(len(cursor.path), prefix)
     fields = reader.fields(cursor, "format", 0, ())
     if reader.count > MAX_FIELDS:
         message = f"the format has {reader.count} fields, the limit is {MAX_FIELDS}"
@@ -63,11 +62,10 @@ def format_of(cursor: Cursor | None, prefix: str | None, taken: tuple[str, ...] 
 class _FormatReader:
     """Reads one format; counts its fields and keeps the class names that its nested objects get."""
 
-    def __init__(self, root: int, prefix: str | None, taken: tuple[str, ...]) -> None:
+    def __init__(self, root: int, prefix: str | None) -> None:
         self.root = root
         self.count = 0
         self.prefix = prefix
-        self.taken = taken
         self.classes: dict[str, Cursor] = {}
 
     def fields(self, cursor: Cursor, form: str, depth: int, parts: tuple[str, ...]) -> tuple[Field, ...]:
@@ -124,10 +122,7 @@ class _FormatReader:
         if self.prefix is None:
             return
         name = self.prefix + "".join(parts)
-        if name in self.taken:
-            text = f"this object's class `{name}` has the name of a generated class"
-            cursor.report("MessageFormat", text, "rename the field", at_key=True)
-        elif name in self.classes:
+        if name in self.classes:
             first = self.classes[name]
             text = f"the objects `{self.field(first)}` and `{self.field(cursor)}` both get the class `{name}`"
             cursor.report("MessageFormat", text, "rename one of them", at_key=True, first=first)

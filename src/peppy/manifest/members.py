@@ -1,6 +1,6 @@
 """Topics, services and actions as a node or an interface declares them (docs/reference/manifest.md, 2.1 and 2.2)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 from peppy.manifest.cursor import Cursor
@@ -18,10 +18,6 @@ _SERVICE = {"name": True, REQUEST: False, RESPONSE: False}
 _ACTION = {"name": True, "goal_service": False, "feedback_topic": False, "result_service": False}
 _CALL = {REQUEST: False, RESPONSE: False, "qos_profile": False}
 _FEEDBACK = {"type": False, "name": False, "qos_profile": False, "message_format": False}
-
-# Classes of a consumed action's module that a nested object could be called like (docs/reference/messages.md, Classes).
-_FEEDBACK_CLASSES = ("FeedbackMessage",)
-_RESULT_CLASSES = ("ResultResponse", "ResultResponseData", "ResultStatus")
 
 
 def topics(cursor: Cursor | None) -> tuple[Topic, ...]:
@@ -86,22 +82,20 @@ def _action(cursor: Cursor) -> Action | None:
         return None
     name = members["name"].name() if "name" in members else None
     goal, goal_response = _call(members.get("goal_service"), "GoalRequestData", None)
-    result_request, result = _call(members.get("result_service"), None, "Result", _RESULT_CLASSES)
+    result_request, result = _call(members.get("result_service"), None, "Result")
     feedback = _feedback(members["feedback_topic"], name) if "feedback_topic" in members else None
     return Action(name, goal, feedback, result, goal_response, result_request) if name is not None else None
 
 
 def _call(
-    cursor: Cursor | None, request: str | None, response: str | None, taken: Sequence[str] = ()
+    cursor: Cursor | None, request: str | None, response: str | None
 ) -> tuple[MessageFormat | None, MessageFormat | None]:
     """The two formats of a goal or result service, whose classes begin with `request` and `response`."""
     members = cursor.members(_CALL) if cursor else None
     if members is None:
         return None, None
     _qos(members.get("qos_profile"), QoSProfile.Reliable)
-    return format_of(members.get(REQUEST), request, tuple(taken)), format_of(
-        members.get(RESPONSE), response, tuple(taken)
-    )
+    return format_of(members.get(REQUEST), request), format_of(members.get(RESPONSE), response)
 
 
 def _feedback(cursor: Cursor, action: str | None) -> Feedback | None:
@@ -116,7 +110,7 @@ def _feedback(cursor: Cursor, action: str | None) -> Feedback | None:
         text = f"action {quoted(action or '?')}: feedback needs a non-empty message_format"
         (declared or cursor).report("FeedbackFormatRequired", text, "declare its fields or remove `feedback_topic`")
         return None
-    message_format = format_of(declared, "Feedback", _FEEDBACK_CLASSES)
+    message_format = format_of(declared, "Feedback")
     return Feedback(qos, message_format) if qos is not None and message_format is not None else None
 
 

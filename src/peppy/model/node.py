@@ -140,3 +140,23 @@ class NodeManifest:
     def emitted(self, name: str) -> Topic | None:
         """The native topic of that name."""
         return next((topic for topic in self.emitted_topics if topic.name == name), None)
+
+    def offered(self, surface: Surface) -> tuple[Topic | Service | Action, ...]:
+        """The native members of one kind, which others reach through a node slot."""
+        match surface:
+            case Surface.TOPIC:
+                return self.emitted_topics
+            case Surface.SERVICE:
+                return self.exposed_services
+            case Surface.ACTION:
+                return self.exposed_actions
+
+    def consumed(self, surface: Surface) -> tuple[Consumed, ...]:
+        """What the node uses of others, of one kind."""
+        match surface:
+            case Surface.TOPIC:
+                return self.consumed_topics
+            case Surface.SERVICE:
+                return self.consumed_services
+            case Surface.ACTION:
+                return self.consumed_actions

@@ -196,20 +196,6 @@ MEMBERS = [
         "interfaces.services.exposes[0].message_format",
         "nearest is",
     ),
-    Broken(
-        "feedback-class",
-        action('feedback_topic: { message_format: { «message: { a: "u8" } } }'),
-        "MessageFormat",
-        "interfaces.actions.exposes[0].feedback_topic.message_format.message",
-        "`FeedbackMessage`",
-    ),
-    Broken(
-        "result-class",
-        action('result_service: { response_message_format: { «status: { a: "u8" } } }'),
-        "MessageFormat",
-        "interfaces.actions.exposes[0].result_service.response_message_format.status",
-        "`ResultStatus`",
-    ),
 ]
 
 TABLE = [*DEPENDENCIES, *MEMBERS]

@@ -1,0 +1,5 @@
+"""Actions that this node offers."""
+
+from . import dock, move, patrol, wave
+
+__all__ = ["dock", "move", "patrol", "wave"]
