@@ -13,12 +13,23 @@ from peppy.errors import PeppyError
 from peppy.protocol.answers import Answer
 from peppy.protocol.failures import failed
 from peppy.protocol.frame import ConnectionClosed, ProtocolViolation
-from peppy.protocol.frames import Done, Failed, Frame, Info, NodeInfo, NodeLogs, StackList, TopicInfo, TopicList
+from peppy.protocol.frames import (
+    Done,
+    Failed,
+    Frame,
+    Info,
+    MemberInfo,
+    NodeInfo,
+    NodeLogs,
+    StackList,
+    TopicInfo,
+    TopicList,
+)
 
 OPEN_REQUESTS = 4096
 """More than this many running requests of one peer end its connection."""
 
-QUESTIONS = frozenset({Info, StackList, TopicList, TopicInfo, NodeInfo, NodeLogs})
+QUESTIONS = frozenset({Info, StackList, TopicList, TopicInfo, MemberInfo, NodeInfo, NodeLogs})
 """Requests that change nothing are answered until the end."""
 
 logger = logging.getLogger(__name__)

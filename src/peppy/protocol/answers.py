@@ -283,6 +283,23 @@ class Watched(Answer):
     open: bool
 
 
+class MemberDetails(Answer):
+    """A service or an action of a live instance, as a caller needs it.
+
+    `formats` are canonical texts (docs/reference/messages.md, Schema hash), None without payload: request and response,
+    or goal, feedback and result; `hashes` belong to them. `feedback_qos` is a `QoSProfile`, None without feedback.
+    """
+
+    address: str
+    instance_id: str
+    name: str
+    interface: str | None
+    node: str
+    formats: tuple[str | None, ...]
+    hashes: tuple[int, ...]
+    feedback_qos: int | None = None
+
+
 # --- answers between daemon and nodes ------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from peppy.protocol.answers import (
     Built,
     Information,
     LogPlace,
+    MemberDetails,
     NodeDetails,
     ProbeAnswer,
     Pruned,
@@ -243,6 +244,14 @@ class TopicWatch(Frame):
     topic: str
 
 
+class MemberInfo(Frame):
+    """Which service or action is this, and how is it called? `kind` is `service` or `action`, `address` as typed."""
+
+    Answer = MemberDetails
+    kind: str
+    address: str
+
+
 # --- life of a node process ----------------------------------------------------------------------------------------
 
 
@@ -416,6 +425,7 @@ FRAMES: dict[int, type[Frame]] = {
     29: ServiceStop,
     32: TopicInfo,
     33: TopicWatch,
+    34: MemberInfo,
     48: Ready,
     49: Healthy,
     50: Ending,
@@ -442,7 +452,7 @@ _TOPICS_OF_NODE = {StreamOpen, StreamClose, Subscribe, Unsubscribe, AttachmentSt
 _WATCHING_OF_CLI = {TopicWatch, Unsubscribe, AttachmentStale}
 
 FROM_CLI = frozenset(
-    {Hello, Cancel, NodeInfo, NodePrune, NodeLogs, ServiceStop, TopicInfo}
+    {Hello, Cancel, NodeInfo, NodePrune, NodeLogs, ServiceStop, TopicInfo, MemberInfo}
     | _REQUESTS_OF_CLI
     | _WATCHING_OF_CLI
     | OF_CALLERS

@@ -64,6 +64,7 @@ SAMPLES: tuple[Frame, ...] = (
     frames.ServiceStop(False),
     frames.TopicInfo("front/frames"),
     frames.TopicWatch(7, "front/frames"),
+    frames.MemberInfo("service", "front/set_zero"),
     frames.Ready(),
     frames.Healthy(),
     frames.Ending("ValueError: no camera"),
@@ -81,7 +82,7 @@ SAMPLES: tuple[Frame, ...] = (
     frames.DoorbellGone(12),
     frames.StreamGone(7, LARGE_ID),
     calls.EndpointOpen(3, "action", "dock", None, (2**63, 5, 0)),
-    calls.EndpointClose(3),
+    calls.EndpointClose(3, (40, 41)),
     calls.Discover(12, 3),
     calls.Discovered(12),
     calls.Deliver(40, 3, "pilot", "core-node-calm-hopper-1234", 2**62, GOAL, 2),
@@ -181,9 +182,9 @@ def test_the_page_says_which_frames_carry_descriptors() -> None:
 
 
 def test_the_command_line_sends_what_the_page_allows() -> None:
-    assert re.search(r"requests 16 to 33, 67, 71, `Cancel`", PAGE.read_text())
+    assert re.search(r"requests 16 to 34, 67, 71, `Cancel`", PAGE.read_text())
     requests = {kind for kind in frames.FROM_CLI if kind.Answer is not None}
-    assert {NUMBERS[kind] for kind in requests} == {*range(16, 30), 32, 33, 119}
+    assert {NUMBERS[kind] for kind in requests} == {*range(16, 30), 32, 33, 34, 119}
     watching = {frames.Hello, frames.Cancel, frames.Unsubscribe, frames.AttachmentStale}
     assert frames.FROM_CLI - requests == watching | (calls.OF_CALLERS - requests)
 

@@ -74,18 +74,19 @@ def format_lines(fields: Sequence[Field], indent: str = INDENT) -> Iterator[str]
     """A format as an indented tree: `name: type`."""
     for field in fields:
         inner = field.type.items if isinstance(field.type, Array) else field.type
-        yield f"{indent}{field.name}: {_type_text(field.type)}{' (optional)' if field.optional else ''}"
+        yield f"{indent}{field.name}: {type_text(field.type)}{' (optional)' if field.optional else ''}"
         if isinstance(inner, Object):
             yield from format_lines(inner.fields, indent + INDENT)
 
 
-def _type_text(kind: FieldType) -> str:
+def type_text(kind: FieldType) -> str:
+    """A type as people read it: `u16`, `array[f32; 3]`, `object`."""
     if isinstance(kind, Scalar):
         return kind.token.value
     if isinstance(kind, Object):
         return "object"
     length = "" if kind.length is None else f"; {kind.length}"
-    return f"array[{_type_text(kind.items)}{length}]"
+    return f"array[{type_text(kind.items)}{length}]"
 
 
 # --- values as text --------------------------------------------------------------------------------------------------

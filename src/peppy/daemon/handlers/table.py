@@ -9,6 +9,7 @@ from peppy.daemon.handlers import (
     build,
     info,
     logs,
+    member_info,
     node_info,
     prune,
     remove,
@@ -22,6 +23,7 @@ from peppy.daemon.handlers import (
     topic_list,
 )
 from peppy.protocol import frames
+from peppy.protocol.calls import OF_CALLERS
 from peppy.protocol.frames import Frame
 
 
@@ -33,6 +35,7 @@ def handlers(core: Core) -> dict[type[Frame], Handler]:
         frames.StackReset: partial(stack_reset.handle, core),
         frames.TopicList: partial(topic_list.handle, core),
         frames.TopicInfo: partial(topic_info.handle, core),
+        frames.MemberInfo: partial(member_info.handle, core),
         frames.NodeSync: partial(sync.handle, core),
         frames.NodeAdd: partial(add.handle, core),
         frames.NodeBuild: partial(build.handle, core),
@@ -45,5 +48,5 @@ def handlers(core: Core) -> dict[type[Frame], Handler]:
         frames.ServiceStop: partial(service_stop.handle, core),
     }
     elsewhere = {frames.Hello, frames.Cancel, frames.TopicWatch, frames.Unsubscribe, frames.AttachmentStale}
-    assert set(table) == frames.FROM_CLI - elsewhere
+    assert set(table) == frames.FROM_CLI - elsewhere - OF_CALLERS
     return table
