@@ -8,15 +8,27 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peppy.protocol import frames
 from peppy.protocol.blocking import BlockingConnection
+from peppy.protocol.calls import INSIDE, LARGEST_PAYLOAD
 from peppy.protocol.connection import Connection
-from peppy.protocol.frame import MAX_FRAME, PREFIX, ConnectionClosed, Parser, close_all, encode, numbered
+from peppy.protocol.frame import (
+    MAX_FRAME,
+    PREFIX,
+    ConnectionClosed,
+    Parser,
+    ProtocolViolation,
+    close_all,
+    encode,
+    numbered,
+)
 from peppy.protocol.frames import FRAMES, Frame
 from peppy.protocol.wire import READ_SIZE
 
@@ -84,26 +96,91 @@ def test_descriptors_come_out_with_their_frames_over_a_real_socket(chosen: list[
     receiver.close()
 
 
-def samples(kind: type[Frame]) -> st.SearchStrategy[Frame]:
-    return st.from_type(kind)
+PLAIN = [kind for kind in FRAMES.values() if kind is not frames.Done and not kind.carries]
+CARRIERS = [kind for kind in FRAMES.values() if kind.carries]
+
+
+class Sample(NamedTuple):
+    """A frame with what travels in and beside it."""
+
+    frame: Frame
+    payload: bytes = b""
+    fds: int = 0
+
+
+def plain(kind: type[Frame]) -> st.SearchStrategy[Sample]:
+    return st.from_type(kind).map(lambda frame: Sample(frame, fds=kind.descriptors.start))
+
+
+def inside(kind: type[Frame]) -> st.SearchStrategy[Sample]:
+    sizes = st.one_of(st.integers(0, 300), st.just(INSIDE))
+    payloads = sizes.map(lambda size: bytes(number % 251 for number in range(size)))
+    frames_of_kind = st.builds(kind, beside=st.integers(-(2**31), -1))
+    return st.builds(Sample, frames_of_kind, payloads, st.sampled_from(kind.descriptors))
+
+
+def beside(kind: type[Frame]) -> st.SearchStrategy[Sample]:
+    frames_of_kind = st.builds(kind, beside=st.integers(0, LARGEST_PAYLOAD))
+    return st.builds(Sample, frames_of_kind, st.just(b""), st.sampled_from(kind.descriptors[1:]))
+
+
+SAMPLES = st.one_of(
+    st.sampled_from(PLAIN).flatmap(plain),
+    st.sampled_from(CARRIERS).flatmap(inside),
+    st.sampled_from(CARRIERS).flatmap(beside),
+)
 
 
 @settings(max_examples=500, deadline=None)
-@given(frame=st.sampled_from([kind for kind in FRAMES.values() if kind is not frames.Done]).flatmap(samples))
-def test_every_frame_decodes_as_it_was_encoded(frame: Frame) -> None:
-    kind = type(frame)
-    fds = tuple(os.dup(0) for _ in range(kind.descriptors.start))
+@given(sample=SAMPLES)
+def test_every_frame_decodes_as_it_was_encoded(sample: Sample) -> None:
+    frame, kind = sample.frame, type(sample.frame)
     try:
-        data = encode(frame, int(numbered(kind)), len(fds))
+        data = encode(frame, int(numbered(kind)), sample.fds, sample.payload)
     except OverflowError:  # an integer that no field of the protocol holds
-        close_all(fds)
         return
     parser = Parser()
-    parser.feed(data, fds)
+    parser.feed(data, tuple(os.dup(0) for _ in range(sample.fds)))
     received = parser.next()
     assert received is not None
     close_all(received.fds)
+    assert (received.payload, len(received.fds)) == (sample.payload, sample.fds)
     assert repr(received.frame) == repr(frame)  # NaN is not equal to itself
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    kind=st.sampled_from(CARRIERS),
+    payload=st.sampled_from([b"", b"x", bytes(INSIDE + 1)]),
+    length=st.one_of(st.integers(-5, 5), st.just(LARGEST_PAYLOAD + 1)),
+)
+def test_a_payload_is_either_inside_or_beside_its_frame(kind: type[Frame], payload: bytes, length: int) -> None:
+    """A peer that says otherwise breaks the protocol, whatever `encode` on this side would have refused."""
+    template = _filled(kind, -1)
+    header = msgspec.msgpack.encode(_filled(kind, length))
+    number = next(number for number, found in FRAMES.items() if found is kind)
+    request_id = int(numbered(kind))
+    size = PREFIX.size - 4 + len(header) + len(payload)
+    parser = Parser()
+    parser.feed(PREFIX.pack(size, len(header), number, 0, request_id) + header + payload)
+    if length < 0 and len(payload) <= INSIDE:
+        received = parser.next()
+        assert received is not None
+        assert (type(received.frame), received.payload) == (type(template), payload)
+        return
+    with pytest.raises(ProtocolViolation):
+        parser.next()
+
+
+def _filled(kind: type[Frame], length: int) -> Frame:
+    """A frame of this type with the simplest values and `beside` as asked."""
+    simple: dict[object, object] = {int: 1, str: "a"}
+    fields = {
+        field.name: simple.get(field.type, ())
+        for field in msgspec.structs.fields(kind)
+        if field.required and field.name != "beside"
+    }
+    return kind(**fields, beside=length)
 
 
 # --- hostile peers --------------------------------------------------------------------------------------------------

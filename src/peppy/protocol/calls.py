@@ -47,9 +47,11 @@ class EndpointOpen(Frame):
 
 
 class EndpointClose(Frame):
-    """Producer to daemon: I no longer serve this."""
+    """Producer to daemon: I no longer serve this. `unserved` are acknowledged deliveries that nobody will handle: their
+    callers are told that the producer stopped. A handler or decider that runs still answers its own."""
 
     endpoint_id: int
+    unserved: tuple[int, ...] = ()
 
 
 class Discover(Frame):
@@ -69,7 +71,8 @@ class Deliver(Carrier):
     """Daemon to producer: a call, or a goal when `goal_id` is set.
 
     Descriptors: the client's doorbell (eventfd), for a goal whose client reads feedback; the payload's memfd.
-    `feedback_qos` is -1 where the producer's declaration decides.
+    `feedback_qos` is -1 where the producer's declaration decides. Comes again with the same number, after a reconnect,
+    when its acknowledgement got lost: a delivery that is known is acknowledged again and not queued twice.
     """
 
     descriptors = range(3)
@@ -84,7 +87,8 @@ class Deliver(Carrier):
 
 
 class Withdrawn(Frame):
-    """Daemon to producer: the caller has given up or is gone; a handler that has not started never runs."""
+    """Daemon to producer: the caller has given up or is gone; a handler that has not started never runs. A goal whose
+    decider has not started is answered with a rejection, so that the daemon forgets it."""
 
     delivery: int
 
@@ -271,7 +275,8 @@ class FollowGoal(Frame):
 
 
 class FeedbackEnd(Frame):
-    """Daemon to caller: the goal is terminal; `last_position` is the sequence number of its last feedback message."""
+    """Daemon to caller: the goal is terminal; `last_position` is the sequence number of its last feedback message, -1
+    when the daemon does not know it: then the feedback ends with what the reader holds."""
 
     goal_id: str
     last_position: int
