@@ -61,8 +61,6 @@ def test_a_library_of_another_generator_is_refused(shared: LivingDaemon, tmp_pat
 @pytest.mark.parametrize(
     ("interfaces", "named"),
     [
-        ({"services": {"exposes": [{"name": "set_speed"}]}}, "`set_speed`"),
-        ({"actions": {"exposes": [{"name": "dock"}]}}, "`dock`"),
         ({"topics": {"emits": [{"name": "alarm", "qos_profile": "critical"}]}}, "`alarm`"),
         ({"topics": {"emits": [{"name": "map", "qos_profile": "reliable"}]}}, "`map`"),
     ],

@@ -69,11 +69,15 @@ def test_a_node_of_another_language_gets_a_warning_and_no_library(shared: Living
     assert not (source / ".peppy").exists()
 
 
-def test_members_that_are_not_served_yet_are_refused(shared: LivingDaemon, tmp_path: Path):
-    source = make_python_node(tmp_path, interfaces={"services": {"exposes": [{"name": "zoom"}]}})
-    error = shared.refusal(sync(source))
-    assert error.kind == "NotSupported"
-    assert "`zoom`" in error.message
+def test_services_and_actions_get_modules_and_formats_without_effect_a_warning(shared: LivingDaemon, tmp_path: Path):
+    dock = {"name": "dock", "goal_service": {"response_message_format": {"queue": "u8"}}}
+    exposes = {"services": {"exposes": [{"name": "zoom"}]}, "actions": {"exposes": [dock]}}
+    source = make_python_node(tmp_path, interfaces=exposes)
+    answer = shared.ask(sync(source))
+    assert (answer.modules["exposed_services"], answer.modules["exposed_actions"]) == (1, 1)
+    assert (source / ".peppy/libs/peppygen/peppygen/exposed_services/zoom.py").is_file()
+    (warning,) = answer.warnings
+    assert "`queue`" in warning
 
 
 def test_the_library_of_every_variant_is_written(shared: LivingDaemon, tmp_path: Path):

@@ -1,5 +1,6 @@
 """What keeps a package from being generated (docs/reference/manifest.md, Against the stack and caches)."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,73 @@ def tree(manifest: NodeManifest, *providers: NodeManifest) -> dict[str, Any]:
     return generate(manifest, known, sha256="0" * 64, peppy_wheel=WHEEL)
 
 
-def test_services_and_actions_are_refused_by_name() -> None:
-    link = '{nodes: [{name: "two", tag: "v1", link_id: "l"}]}'
+def modules(files: dict[str, Any]) -> list[str]:
+    """The generated modules of members, below the package."""
+    paths = [path.split("/")[3:] for path in files if path.startswith("libs/peppygen/peppygen/")]
+    return sorted("/".join(path) for path in paths if len(path) == 2 and path[1] != "__init__.py")
+
+
+def hashes(files: dict[str, Any]) -> dict[str, int]:
+    """The schema hashes that a package knows, in their order."""
+    text = files["libs/peppygen/peppygen/_meta.py"]
+    return {name: int(value, 16) for name, value in re.findall(r'"(\w+/[\w/]+)": 0x([0-9A-F]{16})', text)}
+
+
+LINK = '{nodes: [{name: "two", tag: "v1", link_id: "l"}]}'
+CONSUMES = '{services: {consumes: [{link_id: "l", name: "zero"}]}, actions: {consumes: [{link_id: "l", name: "dock"}]}}'
+
+
+def test_every_kind_of_member_gets_a_module_in_its_category() -> None:
+    provider = node('{services: {exposes: [{name: "zero"}]}, actions: {exposes: [{name: "dock"}]}}', name="two")
+    assert modules(tree(provider)) == ["exposed_actions/dock.py", "exposed_services/zero.py"]
+    assert modules(tree(node(CONSUMES, LINK), provider)) == [
+        "consumed_actions/l_dock.py",
+        "consumed_services/l_zero.py",
+    ]
+
+
+def test_the_modules_of_each_category_are_counted() -> None:
     manifest = node(
-        '{services: {exposes: [{name: "zero"}], consumes: [{link_id: "l", name: "s"}]},'
-        'actions: {exposes: [{name: "dock"}], consumes: [{link_id: "l", name: "a"}]}}',
-        link,
+        '{topics: {emits: [{name: "scan"}]}, services: {exposes: [{name: "zero"}, {name: "log"}]},'
+        'actions: {exposes: [{name: "dock"}]}}'
     )
-    found = problems(manifest, node(name="two"))
-    assert [kind for kind, _ in found] == ["NotSupported"] * 4
-    for name, (_, text) in zip(("zero", "dock", "s", "a"), found, strict=True):
-        assert f"`{name}`" in text
-        assert "not supported yet" in text
+    counts = module_counts(tree(manifest))
+    assert counts == {
+        "emitted_topics": 1,
+        "consumed_topics": 0,
+        "exposed_services": 2,
+        "consumed_services": 0,
+        "exposed_actions": 1,
+        "consumed_actions": 0,
+    }
+
+
+def test_both_sides_of_a_service_and_an_action_have_the_same_schema_hashes() -> None:
+    provider = node(
+        '{services: {exposes: [{name: "zero", request_message_format: {n: "u8"}}]},'
+        'actions: {exposes: [{name: "dock", feedback_topic: {message_format: {metres: "f32"}}}]}}',
+        name="two",
+    )
+    exposed, consumed = hashes(tree(provider)), hashes(tree(node(CONSUMES, LINK), provider))
+    assert [key.split("/", 1)[1] for key in exposed] == [f"zero/{payload}" for payload in ("request", "response")] + [
+        f"dock/{payload}" for payload in ("goal", "feedback", "result")
+    ]
+    assert list(exposed.values()) == list(consumed.values())
+    assert [value == 0 for value in exposed.values()] == [False, True, True, False, True]
+
+
+@pytest.mark.parametrize("surface", ["topic", "service", "action"])
+def test_a_member_that_the_provider_lacks_is_named_beside_those_it_has(surface: str) -> None:
+    key = "emits" if surface == "topic" else "exposes"
+    provider = node(f'{{{surface}s: {{{key}: [{{name: "one"}}, {{name: "other"}}]}}}}', name="two")
+    consumer = node(f'{{{surface}s: {{consumes: [{{link_id: "l", name: "gone"}}]}}}}', LINK)
+    with pytest.raises(InvalidInput) as caught:
+        tree(consumer, provider)
+    (problem,) = caught.value.details
+    assert problem.kind == "DependencyNotExposed"
+    assert problem.path == f"interfaces.{surface}s.consumes[0]"
+    assert problem.message == f"{surface} `gone` of `two:v1` (slot `l`) is not exposed"
+    assert problem.hint == f"{surface}s of `two:v1`: `one`, `other`"
 
 
 @pytest.mark.parametrize("profile", ["reliable", "critical"])

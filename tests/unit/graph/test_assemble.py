@@ -97,19 +97,36 @@ def test_a_member_that_the_provider_does_not_have_is_named(surface: str) -> None
     (problem,) = found(view, node("cam:v1"))
     assert (problem.kind, problem.path) == ("DependencyNotExposed", f"interfaces.{surface}s.consumes[0]")
     assert problem.message == f"{surface} `nothing` of `cam:v1` is not exposed"
+    assert problem.hint == f"{surface}s of `cam:v1`: `{surface[0]}`"
+
+
+def test_a_provider_without_members_of_a_kind_is_told_to_have_none() -> None:
+    view = replace(node("view:v1", depends={"cam": "cam:v1"}), consumed_actions=(Consumed("cam", "zoom"),))
+    (problem,) = found(view, replace(node("cam:v1"), exposed_actions=()))
+    assert problem.hint == "actions of `cam:v1`: none"
 
 
 def test_an_inherited_member_is_not_reached_through_a_node_slot() -> None:
     view = node("view:v1", depends={"cam": "cam:v1"}, reads=(("cam", "image"),))
     (problem,) = found(view, node("cam:v1", claims=("image_source:v1",)))
     assert problem.kind == "DependencyNotExposed"
+    assert "it comes from interface `image_source:v1`" in problem.message
     assert problem.hint == "depend on interface `image_source:v1` instead"
+
+
+def test_an_inherited_service_is_not_reached_through_a_node_slot() -> None:
+    bare = replace(node("cam:v1", claims=("image_source:v1",)), exposed_services=())
+    (problem,) = found(node("view:v1", depends={"cam": "cam:v1"}, calls=("cam",)), bare)
+    assert problem.message == (
+        "service `s` of `cam:v1` is not exposed by the node itself; it comes from interface `image_source:v1`"
+    )
 
 
 def test_a_native_member_is_not_reached_through_an_interface_slot() -> None:
     view = node("view:v1", via={"source": "image_source:v1"}, reads=(("source", "image"), ("source", "t")))
     (problem,) = found(view, node("cam:v1", claims=("image_source:v1",)))
     assert problem.message == "topic `t` of interface `image_source:v1` is not exposed"
+    assert problem.hint == "topics of interface `image_source:v1`: `image`"
 
 
 def test_an_interface_that_is_not_cached_is_reported_wherever_it_is_named() -> None:
@@ -140,6 +157,18 @@ def test_a_circle_of_services_is_drawn_with_the_slot_that_closes_it() -> None:
     (problem,) = found(a, node("a:v1"), b, c)
     assert problem.kind == "ServiceActionInterfaceCycle"
     assert "`a:v1 -> b:v1 -> c:v1 -> a:v1`, closed by slot `to_a` of `c:v1`" in problem.message
+
+
+def test_two_nodes_that_send_each_other_goals_are_a_circle() -> None:
+    a = node("a:v1", depends={"to_b": "b:v1"}, goals=("to_b",))
+    (problem,) = found(a, node("a:v1"), node("b:v1", depends={"to_a": "a:v1"}, goals=("to_a",)))
+    assert "`a:v1 -> b:v1 -> a:v1`, closed by slot `to_a` of `b:v1`" in problem.message
+
+
+def test_a_dependency_on_a_node_that_is_not_called_closes_no_circle() -> None:
+    a = node("a:v1", depends={"to_b": "b:v1", "spare": "c:v1"}, calls=("to_b",))
+    c = node("c:v1", depends={"to_a": "a:v1"}, calls=("to_a",))
+    assert found(a, node("a:v1"), node("b:v1"), c) == []
 
 
 def test_a_circle_of_topics_is_fine() -> None:

@@ -11,6 +11,7 @@ from peppy.errors import InvalidInput, PeppyError
 from peppy.gen.package import Tree, module_counts
 from peppy.graph.assemble import check_add
 from peppy.manifest.node import DEFAULT_VARIANT, NodeDocument, read_node
+from peppy.manifest.unused import unused_formats
 from peppy.manifest.variants import EffectiveManifest, select_variant
 from peppy.model.names import Reference
 from peppy.model.node import NodeManifest, SlotKind
@@ -47,7 +48,7 @@ def _sync(core: Core, directory: Path, stack: Stack) -> Synced:
         from_stack=tuple(sorted(str(provider) for provider in own)),
         from_repositories=(),
         modules=module_counts(libraries[0][1] if libraries else {}),
-        warnings=tuple(_warnings(trees)),
+        warnings=(*unused_formats(document.manifest), *_warnings(trees)),
     )
 
 
