@@ -12,7 +12,7 @@ from peppy.model.home import daemon_socket
 from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.blocking import BlockingConnection, connect
 from peppy.protocol.frame import ConnectionClosed
-from peppy.protocol.frames import Hello, Info, NodeStop, Ready, Refuse, Welcome
+from peppy.protocol.frames import Failed, Hello, Info, NodeStop, Ready, Refuse, StreamOpen, Welcome
 from peppy.ring import layout_hash
 
 NODE = ("echoer", "0.1.0")
@@ -71,8 +71,66 @@ def test_another_stream_layout_is_refused(shared: LivingDaemon):
     assert "peppy node build --force echoer:0.1.0" in (answer.hint or "")
 
 
-def test_standalone_programs_are_not_supported_yet(shared: LivingDaemon):
-    assert refusal(shared, hello("standalone")).kind == "NotSupported"
+def test_there_are_three_roles(shared: LivingDaemon):
+    assert refusal(shared, hello("robot")).kind == "ProtocolViolation"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({"instance_id": "a/b"}, "BadName"),
+        ({"instance_id": ""}, "BadName"),
+        ({"name": "no name"}, "ProtocolViolation"),
+        ({"conforms_to": ("image_source",)}, "ProtocolViolation"),
+        ({"slots": (("left", "topic", "cam", "v1", False),)}, "ProtocolViolation"),
+        ({"slots": (("", "node", "cam", "v1", False),)}, "ProtocolViolation"),
+        ({"slots": (("left", "node", "cam", "", False),)}, "ProtocolViolation"),
+        ({"slots": (("left", "node", "cam", "v1", False), ("left", "node", "mic", "v1", True))}, "ProtocolViolation"),
+    ],
+)
+def test_a_standalone_program_that_makes_no_sense_is_refused(shared: LivingDaemon, said: dict[str, object], kind: str):
+    assert refusal(shared, hello("standalone", **said)).kind == kind
+
+
+@pytest.mark.parametrize("stream", [{"schema_hash": 9}, {"format": "[]"}, {"qos": 9}, {"topic": "a/b"}])
+def test_a_stream_of_a_standalone_program_that_makes_no_sense_is_refused(
+    shared: LivingDaemon, stream: dict[str, object]
+):
+    fields: dict[str, object] = {"stream_id": 7, "topic": "frames", "qos": 1, "schema_hash": 0, "generation": 1}
+    with connection(shared) as peer, open(os.devnull, "rb") as null:
+        peer.send(hello("standalone"))
+        assert isinstance(peer.receive(60).frame, Welcome)
+        peer.send(StreamOpen(**{**fields, **stream}), 1, (null.fileno(), null.fileno()))  # type: ignore[arg-type]
+        answer = peer.receive(60).frame
+        assert isinstance(answer, Failed)
+        assert answer.kind == "ProtocolViolation"
+
+
+def test_a_standalone_program_is_told_its_id_and_the_settings_of_nodes(shared: LivingDaemon):
+    with connection(shared) as first, connection(shared) as second:
+        for peer, instance_id in ((first, "standalone"), (second, "standalone-2")):
+            peer.send(hello("standalone", instance_id=None))
+            welcome = peer.receive(60).frame
+            assert isinstance(welcome, Welcome)
+            assert welcome.instance_id == instance_id
+            assert welcome.settings is not None
+            assert welcome.settings["topics"]["depth"] == {
+                "sensor_data": 32,
+                "standard": 128,
+                "reliable": 128,
+                "critical": 128,
+            }
+
+
+def test_a_standalone_program_that_comes_back_takes_its_id_over_and_nobody_else_does(shared: LivingDaemon):
+    with connection(shared) as first, connection(shared) as second:
+        first.send(hello("standalone", instance_id="s1"))
+        assert isinstance(first.receive(60).frame, Welcome)
+        assert "is in use by a standalone program" in refusal(shared, hello("standalone", instance_id="s1")).message
+        second.send(hello("standalone", instance_id="s1", state="running"))
+        assert isinstance(second.receive(60).frame, Welcome)
+        with pytest.raises(ConnectionClosed):
+            first.receive(60)
 
 
 def test_an_instance_that_nobody_started_is_refused(shared: LivingDaemon):

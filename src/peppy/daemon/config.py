@@ -152,7 +152,7 @@ def _read_group(cursor: Cursor, prefix: str, values: dict[str, int | float]) -> 
             member.report("OutOfRange", f"{quoted(member.value)} is not {setting.rule}", f"write {setting.rule}")
 
 
-def runtime_groups(configuration: Configuration) -> dict[str, object]:
+def runtime_groups(configuration: Configuration) -> dict[str, dict[str, int | float | dict[str, int]]]:
     """The settings that a node gets in its runtime config (docs/reference/daemon.md, Runtime config)."""
     seconds, whole = configuration.seconds, configuration.whole
     return {

@@ -107,7 +107,8 @@ class Daemon:
 
     def _server(self) -> Server:
         name = self.core.registry.core_node_name
-        welcome = Welcome(PROTOCOL_VERSION, __version__, os.getpid(), name, self._epoch)
+        settings = config.runtime_groups(self.configuration)
+        welcome = Welcome(PROTOCOL_VERSION, __version__, os.getpid(), name, self._epoch, None, settings)
         nodes = NodeConnections(self.core.registry, self.core.supervisor, self._health, self.core.broker)
         return Server(welcome, layout_hash(), self.dispatcher, nodes)
 

@@ -6,6 +6,7 @@ Everything here happens on the daemon's event loop and does no I/O; `StateKeeper
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from peppy.daemon.standalone import StandaloneProgram
 from peppy.errors import PeppyError
 from peppy.graph.bindings import Producer, passes
 from peppy.model.lifecycle import ENDED, LIVE, Stage, State, checked_stage, checked_state
@@ -77,12 +78,16 @@ class Instance:
 
 
 class Registry:
-    """Nodes by reference, instances by id, and the core node's name, which nobody else may take."""
+    """Nodes by reference, instances and connected standalone programs by id, and the core node's name.
+
+    No two of them have the same id, but for ended instances, whose ids are free.
+    """
 
     def __init__(self, core_node_name: str) -> None:
         self.core_node_name = core_node_name
         self.nodes: dict[Reference, Node] = {}
         self.instances: dict[str, Instance] = {}
+        self.programs: dict[str, StandaloneProgram] = {}
         self._generation = 0
         self._order = 0
 
@@ -99,9 +104,15 @@ class Registry:
         )
 
     def instance(self, instance_id: str) -> Instance:
-        """The instance, or `NotFound` with the nearest one."""
+        """The instance, or `NotFound` with the nearest one; `Refused` for a standalone program."""
         if (found := self.instances.get(instance_id)) is not None:
             return found
+        if (program := self.programs.get(instance_id)) is not None:
+            raise PeppyError(
+                f"`{instance_id}` is a standalone program (pid {program.pid}), which the daemon did not start",
+                kind="Refused",
+                hint="look after it where it was started",
+            )
         close = nearest(instance_id, self.instances)
         guess = f", nearest is `{close}`" if close else ""
         raise PeppyError(
@@ -126,15 +137,30 @@ class Registry:
         )
 
     def taken_ids(self) -> frozenset[str]:
-        """Ids that no new instance may have: those of live instances and the core node's."""
-        return frozenset({self.core_node_name, *(instance.instance_id for instance in self.live_instances())})
+        """Ids that no new instance may have: those of live instances, of connected programs and the core node's."""
+        live = (instance.instance_id for instance in self.live_instances())
+        return frozenset({self.core_node_name, *live, *self.programs})
+
+    def holder(self, instance_id: str) -> str | None:
+        """Who has an id, in words; None when it is free."""
+        if instance_id not in self.taken_ids():
+            return None
+        if (program := self.programs.get(instance_id)) is not None:
+            return f"a standalone program of `{program.reference}`"
+        instance = self.instances.get(instance_id)
+        return f"an instance of `{instance.reference}`" if instance is not None else "the core node"
 
     def manifests(self) -> dict[Reference, NodeManifest]:
         """What the graph knows of the stack."""
         return {reference: node.manifest for reference, node in self.nodes.items()}
 
     def filter_of(self, instance_id: str) -> tuple[tuple[Slot, ...], dict[str, SlotBinding]]:
-        """The slots of an instance and what they are bound to; nothing for one that is gone."""
+        """The slots of an instance and what they are bound to; nothing for one that is gone.
+
+        The slots of a standalone program are bound to nobody.
+        """
+        if (program := self.programs.get(instance_id)) is not None:
+            return program.slots, {}
         instance = self.instances.get(instance_id)
         node = self.nodes.get(instance.reference) if instance else None
         if instance is None or node is None:
@@ -144,9 +170,15 @@ class Registry:
     def passes(self, consumer_id: str, link_id: str, producer_id: str, producer: Reference) -> bool:
         """Whether a slot of a consumer reads from a producer (docs/reference/bindings.md, Run-time filter)."""
         slots, slot_bindings = self.filter_of(consumer_id)
-        node = self.nodes.get(producer)
-        claims = [claim.interface for claim in node.manifest.conforms_to] if node else []
+        claims = self.claims_of(producer_id, producer)
         return passes(link_id, consumer_id, slots, slot_bindings, Producer(producer_id, producer, claims))
+
+    def claims_of(self, instance_id: str, reference: Reference) -> tuple[Reference, ...]:
+        """The interfaces that an instance of this node claims; a standalone program has its own."""
+        if (program := self.programs.get(instance_id)) is not None:
+            return program.conforms_to
+        node = self.nodes.get(reference)
+        return tuple(claim.interface for claim in node.manifest.conforms_to) if node else ()
 
     # --- nodes -------------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,14 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from peppy.daemon.dispatch import Dispatcher
-from peppy.daemon.session import CliSession, NodeSession
+from peppy.daemon.session import CliSession, NodeSession, StandaloneSession
+from peppy.daemon.standalone import introduced
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
+from peppy.model.text import quoted
 from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.answers import Answer
 from peppy.protocol.connection import Connection
@@ -55,6 +59,10 @@ class Nodes(Protocol):
         """Raises PeppyError unless process `pid` belongs to this instance."""
         ...
 
+    def standalone_id(self, wanted: str | None, pid: int, state: str | None) -> str:
+        """The id of a standalone program; PeppyError when it cannot have the one it wants."""
+        ...
+
     def connected(self, session: NodeSession) -> None: ...
 
     def disconnected(self, session: NodeSession) -> None: ...
@@ -68,7 +76,7 @@ class Server:
     """Accepts peers on the socket and serves each in a task of its own."""
 
     def __init__(self, welcome: Welcome, layout_hash: int, dispatcher: Dispatcher, nodes: Nodes) -> None:
-        """`welcome` is what every accepted peer gets."""
+        """`welcome` is what every accepted peer gets; its settings are for standalone programs."""
         self._welcome = welcome
         self._layout_hash = layout_hash
         self._dispatcher = dispatcher
@@ -171,10 +179,15 @@ class Server:
             connection.send(Refuse(error.kind, error.message, error.hint))
             return None
         connection.restrict(FROM_NODE if isinstance(session, NodeSession) else FROM_CLI)
-        session.send(self._welcome)
+        session.send(self._welcome_of(session))
         if isinstance(session, NodeSession):
             self._nodes.connected(session)
         return session
+
+    def _welcome_of(self, session: NodeSession | CliSession) -> Welcome:
+        if isinstance(session, StandaloneSession):
+            return msgspec.structs.replace(self._welcome, instance_id=session.instance_id)
+        return msgspec.structs.replace(self._welcome, settings=None)
 
     def _session(self, connection: Connection, hello: Hello) -> NodeSession | CliSession:
         if hello.protocol_version != PROTOCOL_VERSION:
@@ -186,9 +199,9 @@ class Server:
             )
         if hello.role == "cli":
             return CliSession(connection)
-        if hello.role != "node":
-            raise PeppyError(f"role `{hello.role}` is not supported yet", kind="NotSupported")
-        reference, instance_id = _identity(hello)
+        if hello.role not in ("node", "standalone"):
+            raise PeppyError(f"there is no role {quoted(hello.role)}", kind="ProtocolViolation")
+        reference = _reference(hello)
         if hello.layout_hash != self._layout_hash:
             raise PeppyError(
                 f"`{reference}` was built with peppy {hello.library_version}, whose streams have another layout "
@@ -196,8 +209,14 @@ class Server:
                 kind="RuntimeIncompatible",
                 hint=f"run `peppy node build --force {reference}`",
             )
-        self._nodes.welcomes(instance_id, reference, connection.peer.pid)
-        return NodeSession(connection, reference, instance_id, hello.state)
+        pid = connection.peer.pid
+        if hello.role == "standalone":
+            instance_id = self._nodes.standalone_id(hello.instance_id, pid, hello.state)
+            return StandaloneSession(connection, introduced(hello, reference, instance_id, pid), hello.state)
+        if not hello.instance_id:
+            raise PeppyError("the hello of a node names no instance", kind="ProtocolViolation")
+        self._nodes.welcomes(hello.instance_id, reference, pid)
+        return NodeSession(connection, reference, hello.instance_id, hello.state)
 
     async def _route(self, connection: Connection, session: NodeSession | CliSession) -> None:
         count = 0
@@ -237,8 +256,8 @@ class Server:
             session.answer(answer, received.request_id)
 
 
-def _identity(hello: Hello) -> tuple[Reference, str]:
+def _reference(hello: Hello) -> Reference:
     reference = Reference.parse(f"{hello.name or ''}:{hello.tag or ''}")
-    if reference is None or not hello.instance_id:
-        raise PeppyError("the hello of a node names no node or no instance", kind="ProtocolViolation")
-    return reference, hello.instance_id
+    if reference is None:
+        raise PeppyError("the hello of a node names no node", kind="ProtocolViolation")
+    return reference

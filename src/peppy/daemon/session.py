@@ -6,6 +6,7 @@ import itertools
 
 import msgspec
 
+from peppy.daemon.standalone import StandaloneProgram
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 from peppy.protocol.answers import Answer
@@ -97,6 +98,14 @@ class NodeSession(Session):
         self.instance_id = instance_id
         self.state = state
         self.name = f"`{instance_id}`"
+
+
+class StandaloneSession(NodeSession):
+    """A program that a person started. `state` is what it did before this connection; None at its first one."""
+
+    def __init__(self, connection: Connection, program: StandaloneProgram, state: str | None) -> None:
+        super().__init__(connection, program.reference, program.instance_id, state)
+        self.program = program
 
 
 class CliSession(Session):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from peppy.daemon.standalone import OpenedTopic
 from peppy.daemon.streams import Stream
 from peppy.daemon.topics import TopicBroker
 from peppy.model.names import Reference
@@ -9,7 +10,7 @@ from peppy.model.node import Topic
 from peppy.protocol.answers import TopicCounters, TopicReader, TopicRow
 
 
-def topic_rows(broker: TopicBroker, live: Iterable[tuple[str, Reference, Topic]]) -> tuple[TopicRow, ...]:
+def topic_rows(broker: TopicBroker, live: Iterable[tuple[str, Reference, Topic | OpenedTopic]]) -> tuple[TopicRow, ...]:
     """One row per topic that a live instance declares, whether it has published yet or not."""
     streams = {(stream.session.instance_id, stream.topic): stream for stream in broker.streams()}
     rows: list[TopicRow] = []

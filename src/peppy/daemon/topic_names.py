@@ -1,9 +1,10 @@
 """Topics as people name them, `<instance_id>/<name>` or `<name>` (docs/reference/cli.md, Topics of a running stack)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from peppy.daemon.registry import Instance, Registry
+from peppy.daemon.registry import Registry
+from peppy.daemon.standalone import OpenedTopic, StandaloneProgram
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 from peppy.model.node import Topic
@@ -11,11 +12,11 @@ from peppy.model.text import nearest, quoted
 
 
 class LiveTopic(NamedTuple):
-    """A topic that a live instance declares."""
+    """A topic that a live instance declares, or that a standalone program has opened."""
 
     instance_id: str
     node: Reference
-    topic: Topic
+    topic: Topic | OpenedTopic
 
     @property
     def address(self) -> str:
@@ -32,10 +33,16 @@ class WatchedTopic(NamedTuple):
 
 
 def live_topics(registry: Registry) -> Iterator[LiveTopic]:
-    """Every topic that a live instance declares, in the order of their starts."""
+    """Every topic of live instances, in the order of their starts, then those of standalone programs.
+
+    A program has the topics that its node declares in the stack, if it is there, and all that it has opened.
+    """
     for instance in registry.live_instances():
-        for topic in _emitted(registry, instance):
+        for topic in _declared(registry, instance.reference):
             yield LiveTopic(instance.instance_id, instance.reference, topic)
+    for program in registry.programs.values():
+        for topic in _topics_of(registry, program):
+            yield LiveTopic(program.instance_id, program.reference, topic)
 
 
 def known_topic(registry: Registry, text: str) -> LiveTopic:
@@ -62,10 +69,8 @@ def watched_topic(registry: Registry, text: str) -> WatchedTopic:
     Raises PeppyError: `NotFound` when nobody declares it, `Refused` when several live instances do.
     """
     instance_id, name = _split(text)
-    instance = registry.instances.get(instance_id) if instance_id is not None else None
-    is_live = instance is not None and instance.live
-    waits = name in _declared(registry, instance if is_live else None)
-    if waits and not is_live and (instance_id is not None or not _emitters(registry, name)):
+    is_live = instance_id in registry.taken_ids()
+    if not is_live and _is_declared(registry, name) and (instance_id is not None or not _emitters(registry, name)):
         return WatchedTopic(instance_id, name, live=False)
     found = known_topic(registry, text)
     return WatchedTopic(found.instance_id, name, live=True)
@@ -76,26 +81,29 @@ def _split(text: str) -> tuple[str | None, str]:
     return (instance_id, name) if slash else (None, text)
 
 
-def _emitted(registry: Registry, instance: Instance) -> tuple[Topic, ...]:
-    return registry.nodes[instance.reference].manifest.emitted_topics
+def _declared(registry: Registry, reference: Reference) -> tuple[Topic, ...]:
+    node = registry.nodes.get(reference)
+    return node.manifest.emitted_topics if node else ()
+
+
+def _topics_of(registry: Registry, program: StandaloneProgram) -> Iterable[Topic | OpenedTopic]:
+    declared: dict[str, Topic | OpenedTopic] = {topic.name: topic for topic in _declared(registry, program.reference)}
+    return {**declared, **program.topics}.values()
 
 
 def _emitters(registry: Registry, name: str) -> list[str]:
     return [live.instance_id for live in live_topics(registry) if live.topic.name == name]
 
 
-def _declared(registry: Registry, instance: Instance | None) -> set[str]:
-    """The names of the topics of one instance, or of all nodes of the stack."""
-    if instance is not None:
-        return {topic.name for topic in _emitted(registry, instance)}
-    return {topic.name for node in registry.nodes.values() for topic in node.manifest.emitted_topics}
+def _is_declared(registry: Registry, name: str) -> bool:
+    return any(topic.name == name for reference in registry.nodes for topic in _declared(registry, reference))
 
 
 def _unknown(registry: Registry, text: str, name: str) -> PeppyError:
     declaring = [
         str(node.reference)
         for node in registry.nodes.values()
-        if any(topic.name == name for topic in node.manifest.emitted_topics)
+        if any(topic.name == name for topic in _declared(registry, node.reference))
     ]
     addresses = [live.address for live in live_topics(registry)]
     close = nearest(text, addresses) or nearest(name, (address.partition("/")[2] for address in addresses))

@@ -75,6 +75,11 @@ class TopicBroker:
         self._processes[session.instance_id] = process
         asyncio.get_running_loop().add_reader(pidfd, self._process_ended, process)
 
+    def ended(self, instance_id: str) -> None:
+        """The node of this id has ended, though its process may go on: nothing that it had is there any more."""
+        if (process := self._processes.get(instance_id)) is not None:
+            self._process_ended(process)
+
     def close(self) -> None:
         """Drop everything without a word to anybody: the daemon ends, the data plane stays."""
         for task in self._tasks:

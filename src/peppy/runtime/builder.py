@@ -7,48 +7,23 @@ import hashlib
 import inspect
 import io
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import peppy
 from peppy.errors import InvalidInput, NodeStartupError
+from peppy.model.names import Reference
 from peppy.model.parameters import from_json, resolve
-from peppy.runtime.config import VARIABLE, RuntimeConfig, read_config
+from peppy.runtime.config import RuntimeConfig, read_config
 from peppy.runtime.life import NodeLife
 from peppy.runtime.package import Package, Parameters
 from peppy.runtime.runner import NodeRunner
+from peppy.runtime.standalone import StandaloneConfig, StandaloneProgram, ensure_daemon, standalone_values
 
 T = TypeVar("T", bound=Parameters)
 
 MANIFEST = "peppy.json5"
-
-
-class StandaloneConfig:
-    """How the program runs when the daemon did not start it; each method returns a new object."""
-
-    def __init__(self) -> None:
-        self.parameters: Mapping[str, Any] = {}
-        self.instance_id: str | None = None
-        self.node_name: str | None = None
-
-    def with_parameters(self, parameters: Mapping[str, Any] | Parameters) -> Self:
-        """Use these values instead of the defaults: a dict by declared names, or the generated dataclass."""
-        values = dict(parameters) if isinstance(parameters, Mapping) else parameters.to_dict()
-        return self._with(parameters=values)
-
-    def with_instance_id(self, instance_id: str) -> Self:
-        """Join the stack under this id."""
-        return self._with(instance_id=instance_id)
-
-    def with_node_name(self, node_name: str) -> Self:
-        """Join the stack under this node name."""
-        return self._with(node_name=node_name)
-
-    def _with(self, **changes: Any) -> Self:
-        changed = copy.copy(self)
-        changed.__dict__.update(changes)
-        return changed
 
 
 class NodeBuilder(Generic[T]):
@@ -82,15 +57,22 @@ class NodeBuilder(Generic[T]):
             raise RuntimeError("`NodeBuilder.run` starts an event loop of its own: call it outside of one")
         _prepare_output()
         config = read_config()
-        if config is None:
-            raise NodeStartupError(
-                f"`{VARIABLE}` is not set: standalone programs are not supported yet",
-                hint=f"peppy node run {self.package.name}:{self.package.tag}",
-            )
-        self._check_fingerprint()
-        parameters = self._parameters(config)
         _check_setup(setup)
-        NodeLife(config, self.package.slots, parameters, peppy.__version__).run(setup)
+        life = self._standalone_life() if config is None else self._life(config)
+        life.run(setup)
+
+    def _life(self, config: RuntimeConfig) -> NodeLife:
+        self._check_fingerprint()
+        return NodeLife(config, self.package.slots, self._parameters(config), peppy.__version__)
+
+    def _standalone_life(self) -> NodeLife:
+        package = self.package
+        values = standalone_values(package.declared_parameters, self._standalone)
+        parameters = package.parameters.from_dict(values)
+        reference = Reference(package.name, package.tag)
+        program = StandaloneProgram.of(reference, package.conforms_to, package.slots, self._standalone)
+        ensure_daemon(program.home)
+        return NodeLife(program.config(), package.slots, parameters, peppy.__version__, program)
 
     def _check_fingerprint(self) -> None:
         try:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from peppy.errors import DaemonUnavailable, NodeStartupError, PeppyError
+from peppy.model.types import canonical
 from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.answers import Answer, Attached, ProbeAnswer, StreamOpened
 from peppy.protocol.blocking import BlockingConnection, connect
@@ -49,6 +50,7 @@ from peppy.protocol.frames import (
 from peppy.ring import Claim, layout_hash
 from peppy.runtime.config import RuntimeConfig
 from peppy.runtime.publisher import TopicWriter
+from peppy.runtime.standalone import StandaloneProgram
 from peppy.runtime.subscription import Subscription
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -64,8 +66,16 @@ HEARTBEAT_STALE = 5.0
 class ControlThread:
     """This node's side of its connection to the daemon. `state` is what the node says of itself after a reconnect."""
 
-    def __init__(self, config: RuntimeConfig, version: str, shutdown: Callable[[], None]) -> None:
-        self._config = config
+    def __init__(
+        self,
+        config: RuntimeConfig,
+        version: str,
+        shutdown: Callable[[], None],
+        standalone: StandaloneProgram | None = None,
+    ) -> None:
+        self.config = config
+        """What the node was told at its start; a standalone program is told by the daemon's welcome."""
+        self._standalone = standalone
         self._version = version
         self._shutdown = shutdown
         self._process = os.getpid()
@@ -227,7 +237,7 @@ class ControlThread:
             return Failed("NotFound", f"stream `{attach.stream_id:016x}` is not open any more")
         doorbell = self._doorbells.get(attach.doorbell_id)
         if doorbell is None:  # it arrived `truncated`
-            return Failed("NoDescriptors", f"`{self._config.node_instance.instance_id}` has no free file descriptor")
+            return Failed("NoDescriptors", f"`{self.config.node_instance.instance_id}` has no free file descriptor")
         try:
             return _done(Attached(claim=writer.reserve_row(doorbell, attach.history)))
         except PeppyError as error:
@@ -288,7 +298,7 @@ class ControlThread:
     # --- connecting ----------------------------------------------------------------------------------------------
 
     def _connect(self, state: str | None) -> BlockingConnection:
-        config = self._config
+        config = self.config
         connection = BlockingConnection(connect(Path(config.socket)))
         with self._lock:
             self._opening = connection  # `close` ends this attempt too
@@ -306,12 +316,14 @@ class ControlThread:
         try:
             if self._closing.is_set():
                 raise ConnectionClosed("the node is ending")
-            connection.send(hello)
+            connection.send(hello if self._standalone is None else self._standalone.introduced(hello))
             answer = connection.receive(HELLO_LIMIT).frame
             if isinstance(answer, Refuse):
                 raise NodeStartupError(answer.message, kind=answer.kind, hint=answer.hint)
             if not isinstance(answer, Welcome):
                 raise DaemonUnavailable(f"the daemon answered hello with `{type(answer).__name__}`")
+            if self._standalone is not None and state is None:
+                self.config = self._standalone.welcomed(config, answer)
             with self._lock:
                 self._connection, self._opening = connection, None
         except (ConnectionClosed, TimeoutError) as error:
@@ -344,7 +356,7 @@ class ControlThread:
                 except Exception:  # what could be registered is; the thread goes on in any case
                     traceback.print_exc()
                 return True
-            late = monotonic() - lost_at > self._config.lifecycle.daemon_grace_secs
+            late = monotonic() - lost_at > self.config.lifecycle.daemon_grace_secs
             if late and (refused or not self._board_is_fresh()):
                 self._shutdown()
                 return False
@@ -353,7 +365,7 @@ class ControlThread:
     def _board_is_fresh(self) -> bool:
         from peppy.board import BoardReader  # on this rare path only
 
-        home = Path(self._config.socket).parent.parent
+        home = Path(self.config.socket).parent.parent
         try:
             with BoardReader.open(home) as board:
                 return board.snapshot().silent_seconds < HEARTBEAT_STALE
@@ -373,7 +385,9 @@ class ControlThread:
                 self._register_subscription(subscription)
 
     def _register_stream(self, writer: TopicWriter) -> None:
-        frame = StreamOpen(writer.stream_id, writer.name, int(writer.qos), writer.plan.schema_hash, 1)
+        plan = writer.plan
+        said = canonical(plan.message_format) if self._standalone is not None and plan.message_format else None
+        frame = StreamOpen(writer.stream_id, writer.name, int(writer.qos), plan.schema_hash, 1, said)
         with writer.kept_open() as fds:
             if fds is not None:
                 self._send(frame, fds, about=writer)

@@ -18,6 +18,7 @@ from peppy.model.node import Slot
 from peppy.runtime.config import RuntimeConfig
 from peppy.runtime.control import ControlThread
 from peppy.runtime.runner import NodeRunner
+from peppy.runtime.standalone import StandaloneProgram
 from peppy.runtime.token import CancellationToken
 
 LOOP_MARK_SECS = 1.0
@@ -39,14 +40,21 @@ Setup = Callable[[Any, NodeRunner], Any]
 class NodeLife:
     """Runs one node: `run` blocks until it has ended and raises what made it fail."""
 
-    def __init__(self, config: RuntimeConfig, slots: tuple[Slot, ...], parameters: Any, version: str) -> None:
-        self._config = config
+    def __init__(
+        self,
+        config: RuntimeConfig,
+        slots: tuple[Slot, ...],
+        parameters: Any,
+        version: str,
+        standalone: StandaloneProgram | None = None,
+    ) -> None:
         self._slots = slots
         self._parameters = parameters
         self._token = CancellationToken()
-        self._control = ControlThread(config, version, self._token.cancel)
+        self._control = ControlThread(config, version, self._token.cancel, standalone)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._failure: BaseException | None = None
+        self._marking: asyncio.TimerHandle | None = None
 
     def run(self, setup: Setup) -> None:
         """Connect, set up, live, shut down. An async `setup` runs on the event loop, which is this thread's; a sync one
@@ -68,6 +76,27 @@ class NodeLife:
             restore()
         if self._failure is not None:
             raise self._failure
+
+    def connect(self) -> None:
+        """Connect, for `live_as_guest`. Raises what the control thread's start raises."""
+        self._control.start()
+
+    def disconnect(self) -> None:
+        """End the connection: the daemon knows nothing of this node any more."""
+        self._control.close()
+
+    async def live_as_guest(self, handed: "asyncio.Future[NodeRunner]") -> None:
+        """Live in a loop that is somebody else's, until the token or this task is cancelled: signals and the tasks of
+        that loop are none of the node's business. `handed` gets its runner."""
+
+        async def hand_over(_parameters: Any, node_runner: NodeRunner) -> None:
+            handed.set_result(node_runner)
+
+        try:
+            await self._live(hand_over)
+        finally:
+            self._control.report_ending(None)
+            self.disconnect()
 
     # --- where the loop runs ---------------------------------------------------------------------------------------
 
@@ -116,7 +145,7 @@ class NodeLife:
     async def _live(self, setup: Callable[[Any, NodeRunner], Awaitable[Any]]) -> None:
         loop = asyncio.get_running_loop()
         self._tasks.clear()  # this coroutine is no task of the node: it ends last
-        node_runner = NodeRunner(self._config, self._slots, self._token, self._control, loop)
+        node_runner = NodeRunner(self._control.config, self._slots, self._token, self._control, loop)
         self._mark(loop)
         self._control.report_ready()
         try:
@@ -126,6 +155,8 @@ class NodeLife:
         finally:
             self._token.cancel()
             await self._shut_down(node_runner)
+            if self._marking is not None:
+                self._marking.cancel()
 
     async def _set_up(self, setup: Callable[[Any, NodeRunner], Awaitable[Any]], node_runner: NodeRunner) -> bool:
         """Whether setup has returned. One that still runs when the node is to end is cancelled with all other tasks."""
@@ -160,7 +191,7 @@ class NodeLife:
             self._failure = error
 
     async def _shut_down(self, node_runner: NodeRunner) -> None:
-        began, grace = monotonic(), self._config.lifecycle.shutdown_grace_secs
+        began, grace = monotonic(), self._control.config.lifecycle.shutdown_grace_secs
         node_runner.topics.close_subscriptions()
         for _ in range(2):  # who waits for the token or in a read hears of it, and goes on to its next wait
             await asyncio.sleep(0)
@@ -185,7 +216,7 @@ class NodeLife:
 
     def _mark(self, loop: asyncio.AbstractEventLoop) -> None:
         self._control.loop_ran_at = monotonic()
-        loop.call_later(LOOP_MARK_SECS, self._mark, loop)
+        self._marking = loop.call_later(LOOP_MARK_SECS, self._mark, loop)
 
     # --- tasks -----------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable
+from os import PathLike
+from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from peppy.model.node import Slot
 from peppy.runtime.config import RuntimeConfig, TopicSettings
@@ -16,6 +18,9 @@ from peppy.runtime.publisher import PublisherStats, TopicWriter
 from peppy.runtime.subscription import Subscription, SubscriptionStats
 from peppy.runtime.token import CancellationToken
 from peppy.runtime.topics import ConsumedTopic, EmittedTopic, SharedReceiver
+
+if TYPE_CHECKING:
+    from peppy.runtime.standalone import StandaloneConfig
 
 LOOK_SECS = 0.005
 """How often a node that ends looks whether its readers have come."""
@@ -145,6 +150,33 @@ class NodeRunner:
         self._token = token
         self._hooks: list[Hook] = []
         self.topics = Topics(config.topics, control, loop)
+        self.living: asyncio.Task[None] | None = None
+        """The life of a runner that `new_standalone` made; None when `NodeBuilder` runs the node."""
+
+    @staticmethod
+    async def new_standalone(path: str | PathLike[str], config: "StandaloneConfig | None" = None) -> "NodeRunner":
+        """A connected runner of the node in the directory `path`, in the running event loop: for notebooks, tests and
+        programs with a loop of their own (docs/reference/node_api.md, Standalone mode).
+
+        It joins the stack as a standalone program; `close`, or leaving `async with`, ends it. Raises NodeStartupError
+        and DaemonUnavailable.
+        """
+        from peppy.runtime.guest import join
+        from peppy.runtime.standalone import StandaloneConfig
+
+        return await join(Path(path), config if config is not None else StandaloneConfig())
+
+    async def close(self) -> None:
+        """End the node, as cancelling its token does. A runner of `new_standalone` has ended when this returns."""
+        self._token.cancel()
+        if self.living is not None:
+            await asyncio.wait([self.living])
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
 
     def cancellation_token(self) -> CancellationToken:
         """Cancelled when the node is to end."""

@@ -4,9 +4,11 @@ import pytest
 
 from daemon.entries import WHEELS, instance, node
 from peppy.daemon.registry import KEPT_RECORDS, Registry
+from peppy.daemon.standalone import StandaloneProgram, free_id
 from peppy.errors import PeppyError
 from peppy.model.lifecycle import Stage, State
 from peppy.model.names import Reference
+from peppy.model.node import Slot, SlotKind
 from peppy.protocol.answers import Exit
 
 CORE = "core-node-brisk-lovelace-2741"
@@ -67,6 +69,34 @@ def test_ids_of_live_instances_and_of_the_core_node_are_taken(registry: Registry
     registry.put_instance(instance("live"))
     registry.put_instance(instance("ended", state=State.FAILED))
     assert registry.taken_ids() == {"live", CORE}
+
+
+def test_the_id_of_a_connected_standalone_program_is_taken(registry: Registry):
+    registry.programs["s1"] = StandaloneProgram("s1", WHEELS, 7, (), ())
+    assert "s1" in registry.taken_ids()
+    assert registry.holder("s1") == "a standalone program of `wheels:v1`"
+    assert registry.holder("s2") is None
+    with pytest.raises(PeppyError, match="`s1` is a standalone program"):
+        registry.instance("s1")
+
+
+def test_the_slots_of_a_standalone_program_take_everybody_but_itself(registry: Registry):
+    image = Reference("image_source", "v1")
+    slots = (Slot(SlotKind.NODE, "left", WHEELS), Slot(SlotKind.INTERFACE, "main", image))
+    registry.programs["s1"] = StandaloneProgram("s1", WHEELS, 7, (image,), slots)
+    registry.programs["s2"] = StandaloneProgram("s2", WHEELS, 8, (image,), slots)
+    for link_id in ("left", "main"):
+        assert registry.passes("s1", link_id, "s2", WHEELS)
+        assert not registry.passes("s1", link_id, "s1", WHEELS)
+    assert not registry.passes("s1", "main", "one", WHEELS)
+
+
+def test_the_first_free_id_of_a_standalone_program():
+    assert [free_id(taken) for taken in ((), ("standalone",), ("standalone", "standalone-2"))] == [
+        "standalone",
+        "standalone-2",
+        "standalone-3",
+    ]
 
 
 def test_the_newest_ended_records_are_kept(registry: Registry):

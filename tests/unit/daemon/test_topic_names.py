@@ -6,6 +6,7 @@ import pytest
 
 from daemon.entries import WHEELS, instance, node
 from peppy.daemon.registry import Registry
+from peppy.daemon.standalone import OpenedTopic, StandaloneProgram
 from peppy.daemon.topic_names import known_topic, live_topics, watched_topic
 from peppy.errors import PeppyError
 from peppy.model.lifecycle import State
@@ -35,6 +36,19 @@ def registry() -> Registry:
 
 def test_topics_are_those_of_live_instances(registry: Registry):
     assert [found.address for found in live_topics(registry)] == ["left/speed", "left/fault"]
+
+
+def test_a_standalone_program_has_what_its_node_declares_and_what_it_has_opened(registry: Registry):
+    for number, reference in enumerate((CAMERA, Reference("mic", "v1"))):
+        program = StandaloneProgram(f"s{number}", reference, 1, (), ())
+        program.topics["frames"] = OpenedTopic("frames", QoSProfile.SensorData, 7, "[]")
+        registry.programs[program.instance_id] = program
+    registry.programs["s1"].topics["sound"] = OpenedTopic("sound", QoSProfile.Standard, 0, None)
+    found = {live.address: live.topic for live in live_topics(registry) if live.instance_id != "left"}
+    assert list(found) == ["s0/frames", "s1/frames", "s1/sound"]
+    assert found["s0/frames"].qos is QoSProfile.SensorData
+    assert watched_topic(registry, "s0/frames") == ("s0", "frames", True)
+    assert known_topic(registry, "sound").address == "s1/sound"
 
 
 @pytest.mark.parametrize("text", ["left/speed", "speed"])

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from peppy.errors import DaemonUnavailable, NodeStartupError, PeppyError
-from peppy.model.parameters import Group
+from peppy.model.parameters import Group, Leaf, Parameter
+from peppy.model.types import Token
 from peppy.runtime import NodeBuilder, Package, StandaloneConfig
 from peppy.runtime.clock import ProcessClock
 from peppy.runtime.config import VARIABLE, read_config
+from peppy.runtime.standalone import standalone_values
 from peppy.runtime.token import CancellationToken
 
 CONFIG: dict[str, Any] = {
@@ -209,11 +211,62 @@ def nothing(_params: Any, _runner: Any) -> None:
     """A setup."""
 
 
-def test_a_standalone_program_is_refused_with_the_command(monkeypatch: pytest.MonkeyPatch):
+def test_a_standalone_program_that_may_start_no_daemon_names_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     monkeypatch.delenv(VARIABLE, raising=False)
-    with pytest.raises(NodeStartupError, match="not supported yet") as caught:
+    monkeypatch.setenv("PEPPY_HOME", str(tmp_path))
+    monkeypatch.setenv("PEPPY_NO_AUTOSTART", "1")
+    with pytest.raises(DaemonUnavailable) as caught:
         Builder().run(nothing)
-    assert caught.value.hint == "peppy node run cam:v1"
+    assert caught.value.hint == "run peppy service serve"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("config", [StandaloneConfig().with_instance_id("a/b"), StandaloneConfig().with_node_name("")])
+def test_a_standalone_name_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, config: StandaloneConfig):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(NodeStartupError, match="is no name"):
+        Builder().standalone(config).run(nothing)
+
+
+# --- parameters of a standalone program --------------------------------------------------------------------------
+
+DECLARED = Group(
+    (
+        Parameter("rate", Leaf(Token.F64, 100.0)),
+        Parameter("device", Leaf(Token.STRING)),
+        Parameter("video", Group((Parameter("width", Leaf(Token.U16)), Parameter("height", Leaf(Token.U16, 480))))),
+        Parameter("key", Leaf(Token.BYTES, "a")),
+    )
+)
+
+
+def test_standalone_parameters_are_the_defaults_and_what_is_given():
+    config = StandaloneConfig().with_parameters({"device": "/dev/video0", "video": {"width": 640}, "key": b"\0"})
+    assert standalone_values(DECLARED, config) == {
+        "rate": 100.0,
+        "device": "/dev/video0",
+        "video": {"width": 640, "height": 480},
+        "key": b"\0",
+    }
+
+
+def test_missing_standalone_parameters_are_named_with_the_way_to_give_them():
+    with pytest.raises(RuntimeError) as caught:
+        standalone_values(DECLARED, StandaloneConfig())
+    text = "missing required parameter(s) for standalone mode: device, video.width"
+    assert str(caught.value) == f"{text}\nhint: give them with `StandaloneConfig().with_parameters()`"
+
+
+def test_whatever_else_is_wrong_with_standalone_parameters_is_named_too():
+    config = StandaloneConfig().with_parameters({"device": 3, "speed": 1})
+    with pytest.raises(NodeStartupError) as caught:
+        standalone_values(DECLARED, config)
+    assert str(caught.value).startswith("missing required parameter(s) for standalone mode: video.width\n")
+    assert all(word in str(caught.value) for word in ("`speed`", "`device`"))
+    with pytest.raises(NodeStartupError, match="`device`"):
+        standalone_values(DECLARED, config.with_parameters({"device": 3, "video": {"width": 1}}))
 
 
 def test_run_needs_a_thread_without_a_running_loop():

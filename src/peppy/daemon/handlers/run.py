@@ -109,11 +109,9 @@ async def _free_id(core: Core, wanted: str | None) -> str:
 
 
 def _check_free(core: Core, instance_id: str) -> None:
-    if instance_id not in core.registry.taken_ids():
+    if (holder := core.registry.holder(instance_id)) is None:
         return
-    holder = core.registry.instances.get(instance_id)
-    owner = f"an instance of `{holder.reference}`" if holder else "the core node"
-    problem = Problem("DuplicateInstanceIdAcrossStack", f"the id `{instance_id}` is in use by {owner}")
+    problem = Problem("DuplicateInstanceIdAcrossStack", f"the id `{instance_id}` is in use by {holder}")
     raise InvalidInput([problem], hint="choose another id")
 
 
@@ -148,17 +146,16 @@ def _arguments(execution: Execution, pairs: tuple[tuple[str, str], ...]) -> dict
 
 
 def _candidates(core: Core) -> dict[str, Candidate]:
-    """Every live instance: the binding rules want to name the state of one that cannot be bound."""
+    """Every live instance and every standalone program: the binding rules want to name the state of one that cannot be
+    bound."""
+    registry = core.registry
+    here = [
+        *((found.instance_id, found.reference, found.state) for found in registry.live_instances()),
+        *((found.instance_id, found.reference, None) for found in registry.programs.values()),
+    ]
     return {
-        instance.instance_id: Candidate(
-            instance_id=instance.instance_id,
-            reference=instance.reference,
-            conforms_to=tuple(
-                claim.interface for claim in core.registry.nodes[instance.reference].manifest.conforms_to
-            ),
-            state=instance.state,
-        )
-        for instance in core.registry.live_instances()
+        instance_id: Candidate(instance_id, reference, registry.claims_of(instance_id, reference), state)
+        for instance_id, reference, state in here
     }
 
 

@@ -9,7 +9,7 @@ from peppy.daemon.rows import core_instance_row, instance_rows
 from peppy.graph.assemble import edges
 from peppy.manifest.node import DEFAULT_VARIANT
 from peppy.model.lifecycle import Stage
-from peppy.protocol.answers import Edge, NodeRow, Stack
+from peppy.protocol.answers import Edge, NodeRow, Stack, StandaloneRow
 from peppy.protocol.frames import StackList
 
 
@@ -18,7 +18,10 @@ async def handle(core: Core, _request: StackList, _operation: Operation) -> Stac
     nodes = sorted(core.registry.nodes.values(), key=lambda node: str(node.reference))
     return Stack(
         nodes=(_core_row(core), *(_row(core, node) for node in nodes)),
-        standalone=(),
+        standalone=tuple(
+            StandaloneRow(program.instance_id, str(program.reference), program.pid)
+            for _, program in sorted(core.registry.programs.items())
+        ),
         edges=tuple(
             Edge(
                 str(edge.source),
