@@ -129,7 +129,13 @@ struct peppy_writer {
 
     uint64_t reserved, next_ticket; /* bit r = row r is somebody's */
     uint64_t ticket[PEPPY_MAX_ROWS];
+    uint64_t start[PEPPY_MAX_ROWS]; /* what each row was promised first */
     int doorbell[PEPPY_MAX_ROWS];
+
+    bool reliable;
+    int space_fd;      /* the eventfd that readers ring for room, -1 on overwriting streams */
+    uint64_t holding;  /* bit r = row r holds the writer until it has taken what would be overwritten */
+    uint64_t room_end; /* sequences below it have room, whoever reads; UINT64_MAX on overwriting streams */
 };
 
 int writer_enter(struct peppy_writer *writer); /* lock the mutex; -ECHILD in a fork child */
@@ -141,7 +147,19 @@ void chunk_retire(struct peppy_writer *writer, uint32_t chunk);
 
 int row_take_back(struct peppy_writer *writer, uint32_t row);
 uint64_t rows_take_back_dead(struct peppy_writer *writer, bool only_pinning);
+bool row_is_known(const struct peppy_writer *writer, uint32_t row, uint64_t ticket);
 bool row_has_pins(const struct peppy_writer *writer, uint32_t row);
+
+/* --- space.c: room on reliable streams ---------------------------------------------------------------------------- */
+int space_open(struct peppy_writer *writer);
+void space_hold(struct peppy_writer *writer, uint32_t row);
+bool space_found(struct peppy_writer *writer);
+void space_ring(const struct peppy_writer *writer);
+
+static inline bool has_room(struct peppy_writer *writer)
+{
+    return writer->next_seq < writer->room_end || space_found(writer);
+}
 
 /* --- reader ------------------------------------------------------------------------------------------------------- */
 struct peppy_reader {
@@ -160,7 +178,8 @@ struct peppy_reader {
     uint32_t pins_used, views; /* bit p = pin p is in use, by a view or by a copy under way */
     const uint8_t *pinned[PEPPY_MAX_PINS];
     uint32_t calls;    /* under way outside the mutex: copies, waits */
-    bool closing;
+    bool closing, reliable;
+    int space; /* the writer's eventfd, -1 = the writer looks by itself */
     word32 *populated; /* pages of each chunk that this process has mapped in */
 };
 
@@ -170,3 +189,13 @@ int reader_look(const struct peppy_reader *reader);
 int reader_pin_next(struct peppy_reader *reader, bool for_copy, int lapped, uint64_t room,
                     struct peppy_message *message);
 void reader_clear_pin(struct peppy_reader *reader, uint32_t pin);
+void reader_publish_cursor(struct peppy_reader *reader, uint64_t cursor);
+
+/* The cursor has moved: others see it. On overwriting streams it is a counter, on reliable ones it makes room. */
+static inline void reader_moved(struct peppy_reader *reader)
+{
+    if (reader->reliable)
+        reader_publish_cursor(reader, reader->cursor);
+    else
+        store_relaxed(&reader->row->cursor, reader->cursor);
+}

@@ -36,7 +36,7 @@ static int check_ranges(const struct peppy_config *config)
         return -ERANGE;
     if (config->pins < 2 || config->pins > PEPPY_MAX_PINS)
         return -ERANGE;
-    if (config->loans > MAX_CHUNKS || config->capacity > MAX_CAPACITY)
+    if (config->loans > MAX_CHUNKS || config->capacity > MAX_CAPACITY || config->flags & ~(uint32_t)PEPPY_RELIABLE)
         return -ERANGE;
     return 0;
 }

@@ -14,7 +14,7 @@
  *
  *   0x0000  identity          must equal DATA's
  *   0x0080  armed             bit r = row r sleeps, ring its doorbell
- *   0x0100  wants_space       a reliable writer waits
+ *   0x0100  wants_space       a reliable writer waits: who makes room rings its eventfd
  *   0x0180  rows              128 bytes each, one per reader
  *
  * A descriptor slot holds message n if and only if its seq is n and n & (slots - 1) is its index. A message is held if

@@ -15,6 +15,10 @@
  *   SYNC sleep   reader     fetch_or(armed, bit)         -> writer P8  exchange(armed, 0)
  *                Read-modify-writes of one word are totally ordered: the writer sees the bit and rings, or the reader's
  *                second look, which comes after, sees the message.
+ *   SYNC space   reader     cursor = next, seq_cst       -> reader wants_space, seq_cst
+ *                writer     wants_space = 1, seq_cst     -> writer cursors, seq_cst
+ *                Two words, store then load on both sides (Dekker): the writer sees the cursor or the reader sees that
+ *                space is wanted. Never neither. Of several readers the exchange(wants_space, 0) chooses one to ring.
  *   SYNC end     writer     closed_seq, release          -> reader closed_seq, acquire
  *                Status and last message are complete when the end shows.
  *   SYNC claim   writer     ticket, release              -> reader ticket, acquire; then reader state = LIVE, release

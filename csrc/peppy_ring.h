@@ -28,7 +28,13 @@ enum peppy_result {
     PEPPY_CLOSED = 4,        /* the writer closed the stream and this reader has taken all of it */
     PEPPY_NO_CHUNK = 5,      /* the pool is exhausted: more is held than was promised */
     PEPPY_TOO_LONG = 6,      /* the message is longer than the capacity; for take_copy: longer than the buffer */
-    PEPPY_CORRUPT = 7        /* reserved for counters: take steps over corrupt descriptors by itself */
+    PEPPY_CORRUPT = 7,       /* reserved for counters: take steps over corrupt descriptors by itself */
+    PEPPY_WOULD_BLOCK = 8    /* reliable: a reader has not taken the oldest message yet; nothing was published */
+};
+
+/* peppy_config.flags */
+enum peppy_flags {
+    PEPPY_RELIABLE = 1 /* nothing that a reader still has to take is overwritten; publish says PEPPY_WOULD_BLOCK */
 };
 
 enum peppy_lapped {
@@ -56,7 +62,7 @@ struct peppy_config {
     uint32_t pins;      /* per reader, 2 to PEPPY_MAX_PINS: one for copies, the others for views */
     uint32_t loans;     /* write loans at once */
     uint32_t mode;      /* the QoS profile's number, for people and monitors */
-    uint32_t flags;     /* 0 */
+    uint32_t flags;     /* 0 or PEPPY_RELIABLE */
 };
 
 /* One piece of a gathered message: `length` bytes of `data` go to byte `offset` of the payload. Pieces come in
@@ -102,6 +108,12 @@ struct peppy_row_stats {
     uint32_t state, copies_forced, pid, held_now, held_max;
 };
 
+/* The reader that has most still to take, of those that hold a reliable writer. */
+struct peppy_slow {
+    uint64_t ticket, lag; /* messages published and not taken */
+    uint32_t row;
+};
+
 /* What a descriptor says of one message. */
 struct peppy_published {
     uint64_t sequence, length, publish_time_ns;
@@ -115,13 +127,18 @@ struct peppy_observer;
 int peppy_writer_create(const struct peppy_config *config, struct peppy_writer **writer);
 int peppy_writer_data_fd(const struct peppy_writer *writer); /* owned by the handle; pass on, never close */
 int peppy_writer_ctrl_fd(const struct peppy_writer *writer);
+/* The eventfd that readers of a reliable stream ring when there is room again, -1 on other streams. After
+ * PEPPY_WOULD_BLOCK: poll it, read it, publish again. At least every 100 ms publish again without a ring: nobody rings
+ * for a dead reader, but publish finds its lease free. */
+int peppy_writer_space_fd(const struct peppy_writer *writer);
 
-/* Copy one message in and wake the readers that sleep. `sequence` may be NULL. */
+/* Copy one message in and wake the readers that sleep. `sequence` may be NULL. PEPPY_WOULD_BLOCK: no room. */
 int peppy_publish(struct peppy_writer *writer, const void *data, uint64_t length, uint64_t *sequence);
 int peppy_publish_parts(struct peppy_writer *writer, const struct peppy_part *parts, uint32_t count, uint64_t length,
                         uint64_t *sequence);
 
-/* Zero-copy: fill loan->data, then publish or discard the chunk, once. */
+/* Zero-copy: fill loan->data, then publish or discard the chunk, once. PEPPY_WOULD_BLOCK: no room, from both; the loan
+ * stays the caller's, for other messages may have come first. */
 int peppy_loan_take(struct peppy_writer *writer, uint64_t length, struct peppy_loan *loan);
 int peppy_loan_publish(struct peppy_writer *writer, uint32_t chunk, uint64_t length, uint64_t *sequence);
 int peppy_loan_discard(struct peppy_writer *writer, uint32_t chunk);
@@ -133,6 +150,12 @@ int peppy_row_reserve(struct peppy_writer *writer, int doorbell, int history, st
 int peppy_row_release(struct peppy_writer *writer, uint32_t row, uint64_t ticket);
 /* Stop naming this eventfd in every row that does; afterwards the caller may close it. */
 int peppy_doorbell_forget(struct peppy_writer *writer, int doorbell);
+/* From now on this reader does not hold a reliable writer: what it has not taken is overwritten. -ENOENT: not its row. */
+int peppy_row_overwrite(struct peppy_writer *writer, uint32_t row, uint64_t ticket);
+/* Would a message find room now? PEPPY_OK, PEPPY_WOULD_BLOCK or PEPPY_CLOSED. */
+int peppy_room(struct peppy_writer *writer);
+/* Who holds a reliable writer most? PEPPY_EMPTY: nobody. */
+int peppy_slowest(struct peppy_writer *writer, struct peppy_slow *slow);
 
 int peppy_writer_stats(struct peppy_writer *writer, struct peppy_stream_stats *stats);
 /* Say that nothing follows, wake everybody. The ring stays readable as long as somebody maps it. */
@@ -147,6 +170,9 @@ void peppy_writer_free(struct peppy_writer *writer);
 int peppy_reader_open(int data_fd, int ctrl_fd, const struct peppy_claim *claim, int lapped,
                       struct peppy_reader **reader);
 int peppy_reader_config(const struct peppy_reader *reader, struct peppy_config *config);
+/* Ring this eventfd when a reliable writer waits for room that this reader makes. The reader keeps a duplicate. A reader
+ * that never rings costs the writer up to the 100 ms after which it looks by itself. */
+int peppy_reader_space(struct peppy_reader *reader, int space);
 
 /* Pin the next message. Each success is ended by one peppy_unpin(reader, message->pin, message->data). */
 int peppy_take(struct peppy_reader *reader, struct peppy_message *message);

@@ -38,6 +38,8 @@ static void destroy(struct peppy_reader *reader)
     lease_unlock(&reader->lease, ROW_BYTE(reader->row_number));
     KILLPOINT(R3);
     lease_close(&reader->lease);
+    if (reader->space >= 0)
+        close(reader->space);
     segment_unmap(&reader->mapping);
     pthread_mutex_destroy(&reader->mutex);
     free(reader->populated);
@@ -102,6 +104,7 @@ static int open_over(struct peppy_reader *reader, int ctrl_fd, const struct pepp
     if (claim->row >= config->rows)
         return -ECHRNG;
     reader->row_number = claim->row;
+    reader->reliable = config->flags & PEPPY_RELIABLE;
     reader->row = row_of(&reader->mapping, claim->row);
     reader->cursor = claim->start_seq < config->first_seq ? config->first_seq : claim->start_seq;
     reader->populated = calloc(reader->geometry.chunks, sizeof *reader->populated);
@@ -126,6 +129,7 @@ int peppy_reader_open(int data_fd, int ctrl_fd, const struct peppy_claim *claim,
         return -ENOMEM;
     pthread_mutex_init(&reader->mutex, NULL);
     reader->lapped = lapped;
+    reader->space = -1;
     int result = segment_attach(data_fd, ctrl_fd, PROT_READ | PROT_WRITE, &reader->geometry, &reader->mapping);
     if (!result)
         result = open_over(reader, ctrl_fd, claim);
@@ -146,6 +150,8 @@ void peppy_reader_close(struct peppy_reader *reader)
     reader->closing = true;
     store_release(&reader->row->state, PEPPY_ROW_CLOSING);
     KILLPOINT(R0);
+    if (reader->reliable)
+        reader_publish_cursor(reader, UINT64_MAX); /* it holds nobody any more, whatever views live on */
     reader_leave(reader);
 }
 

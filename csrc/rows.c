@@ -45,8 +45,14 @@ int row_take_back(struct peppy_writer *writer, uint32_t row)
     writer->doorbell[row] = -1;
     writer->ticket[row] = 0;
     writer->reserved &= ~(1ull << row);
+    writer->holding &= ~(1ull << row);
     store_relaxed(&hot_of(&writer->mapping)->reclaimed_rows, ++writer->reclaimed_rows);
     return 0;
+}
+
+bool row_is_known(const struct peppy_writer *writer, uint32_t row, uint64_t ticket)
+{
+    return row < writer->geometry.config.rows && (writer->reserved >> row & 1) && writer->ticket[row] == ticket;
 }
 
 /* Rows whose owner has come and is dead. One at state 0 may have its consumer on the way: only the daemon knows. */
@@ -111,6 +117,8 @@ int peppy_row_reserve(struct peppy_writer *writer, int doorbell, int history, st
         .start_seq = start_of(writer, history),
         .row = row,
     };
+    writer->start[row] = claim->start_seq;
+    space_hold(writer, row);
     store_release(&row_of(&writer->mapping, row)->ticket, writer->ticket[row]); /* SYNC claim (writer half) */
     writer_leave(writer);
     return 0;
@@ -121,8 +129,9 @@ int peppy_row_release(struct peppy_writer *writer, uint32_t row, uint64_t ticket
     int result = writer_enter(writer);
     if (result)
         return result;
-    bool known = row < writer->geometry.config.rows && (writer->reserved >> row & 1) && writer->ticket[row] == ticket;
-    result = known ? row_take_back(writer, row) : -ENOENT;
+    result = row_is_known(writer, row, ticket) ? row_take_back(writer, row) : -ENOENT;
+    if (!result)
+        space_ring(writer);
     writer_leave(writer);
     return result;
 }

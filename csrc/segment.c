@@ -8,7 +8,7 @@
  *   -EBADMSG          magic                               -EINPROGRESS  the header is not ready
  *   -EPROTONOSUPPORT  abi_major                           -EPROTO     layout_hash
  *   -EXDEV            CTRL belongs to another DATA        -EDOM       depth, slots or stride against the rules
- *   -ERANGE           rows, pins, capacity or loans       -ENOBUFS    too few chunks for what is promised, or too many
+ *   -ERANGE           rows, pins, capacity, loans, flags  -ENOBUFS    too few chunks for what is promised, or too many
  *   -EOVERFLOW        the arithmetic of the regions       -EFBIG      a region outside the file
  *   -EMSGSIZE         total_size is not the file's        (mmap's own errors as they come)
  *

@@ -32,7 +32,7 @@ static void step_over(struct peppy_reader *reader, uint64_t messages)
     reader->lost += messages;
     reader->cursor += messages;
     store_relaxed(&reader->row->lost, reader->lost);
-    store_relaxed(&reader->row->cursor, reader->cursor);
+    reader_moved(reader);
 }
 
 static void step_over_corrupt(struct peppy_reader *reader)
@@ -132,8 +132,8 @@ static int choose_pin(const struct peppy_reader *reader, bool for_copy)
 static void count_taken(struct peppy_reader *reader)
 {
     reader->cursor++;
-    store_relaxed(&reader->row->cursor, reader->cursor);
     store_relaxed(&reader->row->taken, ++reader->taken);
+    reader_moved(reader);
     if (reader->until_stamp-- > 0)
         return;
     reader->until_stamp = STAMP_INTERVAL - 1;

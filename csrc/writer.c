@@ -92,7 +92,9 @@ int peppy_writer_create(const struct peppy_config *config, struct peppy_writer *
         writer->easy_limit = geometry.chunks;
     for (uint32_t row = 0; row < PEPPY_MAX_ROWS; row++)
         writer->doorbell[row] = -1;
-    result = segment_create(&geometry, &writer->mapping, &writer->data_fd, &writer->ctrl_fd);
+    result = space_open(writer);
+    if (!result)
+        result = segment_create(&geometry, &writer->mapping, &writer->data_fd, &writer->ctrl_fd);
     if (!result) {
         result = open_lease(writer);
         if (!result) {
@@ -103,6 +105,8 @@ int peppy_writer_create(const struct peppy_config *config, struct peppy_writer *
         close(writer->data_fd);
         close(writer->ctrl_fd);
     }
+    if (writer->space_fd >= 0)
+        close(writer->space_fd);
     free_tables(writer);
     return result;
 }
@@ -115,6 +119,11 @@ int peppy_writer_data_fd(const struct peppy_writer *writer)
 int peppy_writer_ctrl_fd(const struct peppy_writer *writer)
 {
     return writer->ctrl_fd;
+}
+
+int peppy_writer_space_fd(const struct peppy_writer *writer)
+{
+    return writer->space_fd;
 }
 
 /* P8. The exchange is unconditional: a plain look at `armed` first would lose wake-ups, because the store of P5 may
@@ -170,6 +179,8 @@ void peppy_writer_free(struct peppy_writer *writer)
     segment_unmap(&writer->mapping);
     close(writer->data_fd);
     close(writer->ctrl_fd);
+    if (writer->space_fd >= 0)
+        close(writer->space_fd);
     pthread_mutex_destroy(&writer->mutex);
     free_tables(writer);
 }
@@ -247,6 +258,8 @@ static int begin(struct peppy_writer *writer, uint64_t length, uint32_t *chunk)
         result = PEPPY_CLOSED;
     else if (length > writer->geometry.config.capacity)
         result = PEPPY_TOO_LONG;
+    else if (!has_room(writer))
+        result = PEPPY_WOULD_BLOCK;
     else
         result = chunk_take(writer, length, chunk);
     if (result) {
@@ -320,6 +333,8 @@ int peppy_loan_take(struct peppy_writer *writer, uint64_t length, struct peppy_l
         result = PEPPY_TOO_LONG;
     else if (writer->loan_count == writer->geometry.config.loans)
         result = PEPPY_TOO_MANY_HELD;
+    else if (!has_room(writer))
+        result = PEPPY_WOULD_BLOCK;
     else
         result = chunk_take(writer, length, &loan->chunk);
     if (!result) {
@@ -357,6 +372,8 @@ int peppy_loan_publish(struct peppy_writer *writer, uint32_t chunk, uint64_t len
         result = PEPPY_CLOSED;
     else if (length >= loan)
         result = PEPPY_TOO_LONG;
+    else if (!has_room(writer))
+        result = PEPPY_WOULD_BLOCK;
     if (!result) {
         end_loan(writer, chunk);
         put_in_ring(writer, chunk, length, sequence);

@@ -255,6 +255,39 @@ static void publish_over_scribbled_rows(uint64_t rounds, uint64_t *state)
     peppy_writer_free(writer);
 }
 
+/* A reliable writer under the same: it publishes or says that it would have to wait, it does nothing else. */
+static void wait_for_scribbled_rows(uint64_t rounds, uint64_t *state)
+{
+    struct peppy_writer *writer = stream_create_reliable(CAPACITY, 6, 3, 3);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, PEPPY_LAPPED_OLDEST);
+    struct peppy_claim claim = stream_reserve(writer, -1, PEPPY_HISTORY_NONE);
+    struct scribbler scribbler = {.place = writer->mapping.ctrl, .size = writer->mapping.ctrl_size};
+    uint64_t published = 0, refused = 0;
+    struct peppy_slow slow;
+    scribbler.state = next_random(state);
+    start(&scribbler);
+    for (uint64_t round = 0; round < rounds; round++) {
+        int result = publish_number(writer, round);
+        CHECK(result == PEPPY_OK || result == PEPPY_WOULD_BLOCK);
+        published += result == PEPPY_OK;
+        refused += result == PEPPY_WOULD_BLOCK;
+        if (peppy_slowest(writer, &slow) == PEPPY_OK)
+            CHECK(slow.lag <= writer->next_seq - writer->geometry.config.first_seq);
+        if (round % 3 == 0)
+            (void)peppy_row_release(writer, claim.row, claim.ticket);
+        if (round % 5 == 0)
+            (void)peppy_row_reserve(writer, -1, PEPPY_HISTORY_ALL, &claim);
+        if (round % 7 == 0)
+            (void)peppy_row_overwrite(writer, claim.row, claim.ticket);
+        read_everything(reader, 1);
+    }
+    finish(&scribbler);
+    CHECK(published > 0 && refused > 0);
+    CHECK_EQUAL(writer->no_chunk, 0);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
 int main(int count, char **arguments)
 {
     uint64_t rounds = count > 1 ? strtoull(arguments[1], NULL, 10) : 10000;
@@ -265,6 +298,7 @@ int main(int count, char **arguments)
     CHECK(accepted > 0 && accepted < rounds); /* both ways are walked */
     read_scribbled_data(rounds, &state);
     publish_over_scribbled_rows(rounds, &state);
+    wait_for_scribbled_rows(rounds, &state);
     CHECK_EQUAL(open_descriptors(), descriptors);
     CHECK_EQUAL(stream_mappings(), mappings);
     fprintf(stderr, "hostile: %lu mutated streams were accepted and read\n", (unsigned long)accepted);

@@ -60,6 +60,22 @@ static void check_rows(const struct peppy_writer *writer)
         CHECK(!reserved || row < writer->geometry.config.rows);
         CHECK_EQUAL(writer->ticket[row] != 0, reserved);
         CHECK(reserved || writer->doorbell[row] == -1);
+        CHECK(reserved || !(writer->holding >> row & 1));
+    }
+}
+
+/* Nothing that a reader still has to take has been overwritten, and what the writer remembers forbids enough. */
+static void check_room(const struct peppy_writer *writer)
+{
+    const uint64_t depth = writer->geometry.config.depth;
+    CHECK(writer->reliable || (writer->holding == 0 && writer->room_end == UINT64_MAX));
+    for (uint64_t rows = writer->holding; rows; rows &= rows - 1) {
+        uint32_t number = (uint32_t)__builtin_ctzll(rows);
+        const struct row *row = row_of(&writer->mapping, number);
+        uint64_t cursor = load_acquire(&row->state) == PEPPY_ROW_FREE ? writer->start[number] : load_ordered(&row->cursor);
+        CHECK(cursor >= writer->start[number]);
+        CHECK(cursor >= writer->next_seq || writer->next_seq - cursor <= depth);
+        CHECK(writer->room_end <= (cursor < writer->next_seq ? cursor : writer->next_seq) + depth);
     }
 }
 
@@ -68,6 +84,7 @@ void check_writer(const struct peppy_writer *writer)
     check_chunks(writer);
     check_descriptors(writer);
     check_rows(writer);
+    check_room(writer);
 }
 
 /* Pins in shared memory are exactly the views and copies this process knows of. */

@@ -148,17 +148,68 @@ static void kill_publisher(const struct writer_case *how)
     close(bell);
 }
 
+/* Fills a reliable stream and waits for a reader that does not take. Dies on the way, or is killed while it waits. */
+static void waiting_publisher(int socket, int bell, const char *point)
+{
+    struct peppy_writer *writer = stream_create_reliable(CAPACITY, 4, 2, 3);
+    struct peppy_claim claim = stream_reserve(writer, bell, PEPPY_HISTORY_ALL);
+    send_ticket(socket, writer, &claim);
+    die_at(point, 1);
+    for (;;) {
+        int result = publish_proof(writer);
+        CHECK(result == PEPPY_OK || result == PEPPY_WOULD_BLOCK);
+        if (result == PEPPY_WOULD_BLOCK) {
+            CHECK_EQUAL(write(socket, "w", 1), 1);
+            wait_for_space(writer, -1);
+        }
+    }
+}
+
+static void kill_waiting_publisher(const char *point)
+{
+    int sockets[2], bell = new_doorbell(), result;
+    char waits;
+    CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+    pid_t child = fork_child();
+    if (child == 0)
+        waiting_publisher(sockets[1], bell, point);
+    struct ticket ticket = receive_ticket(sockets[0]);
+    struct peppy_reader *reader = open_ticket(&ticket, PEPPY_LAPPED_OLDEST);
+    if (point) {
+        expect_killed(child, point);
+    } else {
+        CHECK_EQUAL(read(sockets[0], &waits, 1), 1);
+        kill_child(child);
+    }
+    CHECK_EQUAL(peppy_writer_alive(reader), 0);
+    CHECK_EQUAL(drain(reader, 0, &result), 4); /* ringing a writer that is dead */
+    CHECK_EQUAL(result, PEPPY_EMPTY);
+    CHECK_EQUAL(reader->lost + reader->corrupt, 0);
+    peppy_reader_close(reader);
+    close_ends(sockets);
+    close(bell);
+}
+
 /* --- the subscriber dies ------------------------------------------------------------------------------------------ */
 
 struct reader_case {
     const char *point;
     int hit;
+    bool rings; /* takes only what the writer waits for */
 };
 
+#define ONCE(point) {point, 1, false}
+#define AT_TAKE(point) {point, 1, false}, {point, 30, false}
+
 static const struct reader_case reader_cases[] = {
-    {"K1", 1}, {"K2", 1},  {"K3", 1}, {"K4", 1},  {"T1", 1}, {"T1", 30}, {"T2", 1}, {"T2", 30}, {"T3", 1}, {"T3", 30},
-    {"T4", 1}, {"T4", 30}, {"T5", 1}, {"T5", 30}, {"T6", 1}, {"T6", 30}, {"T7", 1}, {"T7", 30}, {"T8", 1}, {"T8", 30},
-    {"U1", 1}, {"U1", 30}, {"A1", 1}, {"A1", 5},  {"R0", 1}, {"R1", 1},  {"R2", 1}, {"R3", 1},
+    AT_TAKE("T1"), AT_TAKE("T2"), AT_TAKE("T3"), AT_TAKE("T4"), AT_TAKE("T5"), AT_TAKE("T6"), AT_TAKE("T7"),
+    AT_TAKE("T8"), AT_TAKE("U1"), ONCE("K1"), ONCE("K2"), ONCE("K3"), ONCE("K4"), ONCE("A1"), {"A1", 5, false},
+    ONCE("R0"), ONCE("R1"), ONCE("R2"), ONCE("R3"),
+};
+
+/* Only on a reliable stream: between the cursor and the ring that the writer waits for. */
+static const struct reader_case ringing_cases[] = {
+    {"S1", 1, true}, {"S1", 30, true}, {"S2", 1, true}, {"S2", 30, true}, {"S3", 1, true}, {"S3", 30, true},
 };
 
 /* Claims, takes views (some are kept) and copies, sleeps, closes. Somewhere on this way it dies. */
@@ -173,6 +224,8 @@ static void subscriber(struct peppy_writer *writer, const struct peppy_claim *cl
         continue;
     for (int taken = 0; taken < 60;) {
         bool copy = taken % 2;
+        while (how->rings && load_relaxed(&ctrl_of(&reader->mapping)->wants_space) == 0)
+            sched_yield();
         int result = copy ? peppy_take_copy(reader, buffer, sizeof buffer, &message) : peppy_take(reader, &message);
         if (result == PEPPY_EMPTY)
             peppy_wait(reader, bell, 10 * (int64_t)SECOND, 0);
@@ -207,7 +260,7 @@ static void expect_all_chunks_back(struct peppy_writer *writer)
     CHECK_EQUAL(stats.no_chunk, 0);
     uint64_t scans = writer->scans;
     while (writer->scans == scans)
-        CHECK_EQUAL(publish_proof(writer), PEPPY_OK);
+        CHECK_EQUAL(publish_proof(writer), PEPPY_OK); /* on a reliable stream too: nobody waits for the dead */
     CHECK_EQUAL(writer->retired_count, 1); /* the one that the last publish has just pushed out of the ring */
     check_writer(writer);
 }
@@ -220,18 +273,26 @@ static void kill_subscriber(struct peppy_writer *writer, const struct reader_cas
     if (child == 0)
         subscriber(writer, &claim, bell, how);
     while (!has_ended(child)) {
-        CHECK_EQUAL(publish_proof(writer), PEPPY_OK);
-        sched_yield();
+        result = publish_proof(writer);
+        CHECK(result == PEPPY_OK || (writer->reliable && result == PEPPY_WOULD_BLOCK));
+        if (result == PEPPY_WOULD_BLOCK)
+            wait_for_space(writer, 10);
+        else
+            sched_yield();
     }
     expect_killed(child, how->point);
-    for (int i = 0; i < 20; i++)
-        CHECK_EQUAL(publish_proof(writer), PEPPY_OK);
+    bool never_came = load_relaxed(&row_of(&writer->mapping, claim.row)->state) == PEPPY_ROW_FREE;
+    if (!writer->reliable || !never_came) {
+        for (int i = 0; i < 20; i++)
+            CHECK_EQUAL(publish_proof(writer), PEPPY_OK);
+    }
     int released = peppy_row_release(writer, claim.row, claim.ticket);
     CHECK(released == 0 || released == -ENOENT); /* a scan may have taken it back already */
     CHECK_EQUAL(load_relaxed(&row_of(&writer->mapping, claim.row)->state), PEPPY_ROW_FREE);
     expect_all_chunks_back(writer);
     struct peppy_reader *next = stream_attach(writer, PEPPY_HISTORY_ALL, PEPPY_LAPPED_OLDEST);
     CHECK_EQUAL(drain(next, 0, &result), writer->next_seq - 1);
+    CHECK(!writer->reliable || next->lost == 0);
     uint32_t row = next->row_number;
     uint64_t ticket = load_relaxed(&next->row->ticket);
     peppy_reader_close(next);
@@ -239,19 +300,32 @@ static void kill_subscriber(struct peppy_writer *writer, const struct reader_cas
     close(bell);
 }
 
+static void kill_subscribers(struct peppy_writer *writer, const struct reader_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        kill_subscriber(writer, &cases[i]);
+    CHECK(writer->used <= writer->geometry.chunks);
+    peppy_writer_free(writer);
+}
+
 int main(void)
 {
     uint32_t descriptors = open_descriptors(), mappings = stream_mappings();
     for (size_t i = 0; i < sizeof writer_cases / sizeof *writer_cases; i++)
         kill_publisher(&writer_cases[i]);
+    static const char *waiting[] = {"W1", "W2", NULL};
+    for (size_t i = 0; i < sizeof waiting / sizeof *waiting; i++)
+        kill_waiting_publisher(waiting[i]);
     struct peppy_writer *writer = stream_create(CAPACITY, 4, 2, 3, 1);
-    for (size_t i = 0; i < sizeof reader_cases / sizeof *reader_cases; i++)
-        kill_subscriber(writer, &reader_cases[i]);
-    CHECK_EQUAL(writer->used <= writer->geometry.chunks, 1);
-    peppy_writer_free(writer);
+    kill_subscribers(writer, reader_cases, sizeof reader_cases / sizeof *reader_cases);
+    writer = stream_create_reliable(CAPACITY, 4, 2, 3);
+    kill_subscribers(writer, reader_cases, sizeof reader_cases / sizeof *reader_cases);
+    writer = stream_create_reliable(CAPACITY, 4, 2, 3);
+    kill_subscribers(writer, ringing_cases, sizeof ringing_cases / sizeof *ringing_cases);
     CHECK_EQUAL(open_descriptors(), descriptors);
     CHECK_EQUAL(stream_mappings(), mappings);
     fprintf(stderr, "killpoints: %zu deaths of publishers, %zu of subscribers\n",
-            sizeof writer_cases / sizeof *writer_cases, sizeof reader_cases / sizeof *reader_cases);
+            sizeof writer_cases / sizeof *writer_cases + sizeof waiting / sizeof *waiting,
+            2 * sizeof reader_cases / sizeof *reader_cases + sizeof ringing_cases / sizeof *ringing_cases);
     return 0;
 }

@@ -1,8 +1,10 @@
 #include "streams.h"
 
 #include <dirent.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "claims.h"
 
@@ -31,6 +33,15 @@ struct peppy_writer *stream_create(uint64_t capacity, uint32_t depth, uint32_t r
     return writer;
 }
 
+struct peppy_writer *stream_create_reliable(uint64_t capacity, uint32_t depth, uint32_t rows, uint32_t pins)
+{
+    struct peppy_config config = stream_config(capacity, depth, rows, pins, 2);
+    struct peppy_writer *writer = NULL;
+    config.flags = PEPPY_RELIABLE;
+    CHECK_EQUAL(peppy_writer_create(&config, &writer), 0);
+    return writer;
+}
+
 struct peppy_claim stream_reserve(struct peppy_writer *writer, int doorbell, int history)
 {
     struct peppy_claim claim;
@@ -43,7 +54,19 @@ struct peppy_reader *stream_claim(struct peppy_writer *writer, const struct pepp
     struct peppy_reader *reader = NULL;
     CHECK_EQUAL(
         peppy_reader_open(peppy_writer_data_fd(writer), peppy_writer_ctrl_fd(writer), claim, lapped, &reader), 0);
+    if (peppy_writer_space_fd(writer) >= 0)
+        CHECK_EQUAL(peppy_reader_space(reader, peppy_writer_space_fd(writer)), 0);
     return reader;
+}
+
+bool wait_for_space(struct peppy_writer *writer, int milliseconds)
+{
+    struct pollfd bell = {.fd = peppy_writer_space_fd(writer), .events = POLLIN};
+    uint64_t rings;
+    if (poll(&bell, 1, milliseconds) < 1)
+        return false;
+    CHECK_EQUAL(read(bell.fd, &rings, sizeof rings), sizeof rings);
+    return true;
 }
 
 struct peppy_reader *stream_attach(struct peppy_writer *writer, int history, int lapped)

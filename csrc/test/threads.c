@@ -5,7 +5,9 @@
  * are moved onto the writer's mapping after they have attached; otherwise no race could ever be seen. Compiled with
  * PEPPY_MUTANT_NO_PIN the core leaves out T6, and ThreadSanitizer must complain (the Makefile sees to that).
  *
- * Usage: threads [seconds]
+ * On a reliable stream the writer waits for every reader, and none of them may lose a message.
+ *
+ * Usage: threads [seconds] [reliable]
  */
 #include "streams.h"
 
@@ -38,6 +40,13 @@ static void move_onto_writers_mapping(struct peppy_reader *reader, struct peppy_
     segment_unmap(&reader->mapping);
     reader->mapping = writer->mapping;
     reader->row = row_of(&reader->mapping, reader->row_number);
+}
+
+/* The mapping is the writer's: of no bytes nothing is unmapped. */
+static void close_without_unmapping(struct peppy_reader *reader)
+{
+    reader->mapping.data_size = reader->mapping.ctrl_size = 0;
+    peppy_reader_close(reader);
 }
 
 static void prove(const struct peppy_message *message)
@@ -130,8 +139,7 @@ static void *come_and_go(void *argument)
             seat->received++;
             CHECK_EQUAL(peppy_unpin(seat->reader, message.pin, message.data), 0);
         }
-        seat->reader->mapping = (struct mapping){0};
-        peppy_reader_close(seat->reader);
+        close_without_unmapping(seat->reader);
     }
     return NULL;
 }
@@ -143,12 +151,12 @@ static void publish_all(struct peppy_writer *writer, uint64_t end)
         uint64_t length = proof_length(seq, CAPACITY), sequence;
         if (seq % 4 == 0) { /* a loan, filled in place */
             struct peppy_loan loan;
-            CHECK_EQUAL(peppy_loan_take(writer, length, &loan), PEPPY_OK);
+            WHEN_THERE_IS_ROOM(writer, peppy_loan_take(writer, length, &loan));
             proof_fill(loan.data, length, EPOCH_LO, seq);
-            CHECK_EQUAL(peppy_loan_publish(writer, loan.chunk, length, &sequence), PEPPY_OK);
+            WHEN_THERE_IS_ROOM(writer, peppy_loan_publish(writer, loan.chunk, length, &sequence));
         } else {
             proof_fill(payload, length, EPOCH_LO, seq);
-            CHECK_EQUAL(peppy_publish(writer, payload, length, &sequence), PEPPY_OK);
+            WHEN_THERE_IS_ROOM(writer, peppy_publish(writer, payload, length, &sequence));
         }
         CHECK_EQUAL(sequence, seq);
         if (seq % 1000 == 0) /* let sleepers sleep and the slow catch up */
@@ -159,7 +167,9 @@ static void publish_all(struct peppy_writer *writer, uint64_t end)
 int main(int count, char **arguments)
 {
     double seconds = count > 1 ? atof(arguments[1]) : 2;
-    struct peppy_writer *writer = stream_create(CAPACITY, DEPTH, READERS + 1, PINS, 2);
+    bool reliable = count > 2 && strcmp(arguments[2], "reliable") == 0;
+    struct peppy_writer *writer = reliable ? stream_create_reliable(CAPACITY, DEPTH, READERS + 1, PINS)
+                                           : stream_create(CAPACITY, DEPTH, READERS + 1, PINS, 2);
     struct seat seats[READERS + 2];
     for (int i = 0; i < READERS; i++) {
         seats[i] = (struct seat){.writer = writer, .bell = new_doorbell(), .number = i};
@@ -190,8 +200,8 @@ int main(int count, char **arguments)
 #endif
         CHECK_EQUAL(seats[i].reader->taken, seats[i].received);
         CHECK_EQUAL(seats[i].reader->taken + seats[i].reader->lost, seats[i].reader->cursor - 1);
-        seats[i].reader->mapping = (struct mapping){0};
-        peppy_reader_close(seats[i].reader);
+        CHECK(!reliable || seats[i].reader->lost == 0);
+        close_without_unmapping(seats[i].reader);
         close(seats[i].bell);
     }
     fprintf(stderr, " received; no_chunk %lu\n", (unsigned long)writer->no_chunk);

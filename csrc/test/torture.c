@@ -49,17 +49,17 @@ static void publish_proof(struct peppy_writer *writer, uint8_t *payload)
     uint64_t seq = writer->next_seq, length = proof_length(seq, config->capacity);
     struct peppy_loan loan;
     if (seq % 3 == 0) {
-        CHECK_EQUAL(peppy_loan_take(writer, length, &loan), PEPPY_OK);
+        WHEN_THERE_IS_ROOM(writer, peppy_loan_take(writer, length, &loan));
         proof_fill(loan.data, length, config->epoch_lo, seq);
-        CHECK_EQUAL(peppy_loan_publish(writer, loan.chunk, length, NULL), PEPPY_OK);
+        WHEN_THERE_IS_ROOM(writer, peppy_loan_publish(writer, loan.chunk, length, NULL));
         return;
     }
     proof_fill(payload, length, config->epoch_lo, seq);
     struct peppy_part parts[2] = {{payload, length / 2, 0}, {payload + length / 2, length - length / 2, length / 2}};
     if (seq % 3 == 1)
-        CHECK_EQUAL(peppy_publish(writer, payload, length, NULL), PEPPY_OK);
+        WHEN_THERE_IS_ROOM(writer, peppy_publish(writer, payload, length, NULL));
     else
-        CHECK_EQUAL(peppy_publish_parts(writer, parts, 2, length, NULL), PEPPY_OK);
+        WHEN_THERE_IS_ROOM(writer, peppy_publish_parts(writer, parts, 2, length, NULL));
 }
 
 /* --- publishers die ----------------------------------------------------------------------------------------------- */
@@ -69,6 +69,7 @@ static struct peppy_config random_stream(uint64_t *state)
     uint64_t capacity = random_capacity(state);
     struct peppy_config config = stream_config(capacity, 4 + (uint32_t)(next_random(state) % 12), 3, 3, 2);
     config.epoch_lo = next_random(state);
+    config.flags = next_random(state) % 2 ? PEPPY_RELIABLE : 0;
     return config;
 }
 
@@ -128,6 +129,7 @@ static void kill_publisher(uint64_t *state)
     CHECK(stats.taken > 0);
     CHECK_EQUAL(stats.corrupt, 0);
     CHECK_EQUAL(stats.taken + stats.lost, stats.cursor - 1);
+    CHECK(!(config.flags & PEPPY_RELIABLE) || stats.lost == 0);
     CHECK(stats.cursor - 1 == head || stats.cursor - 1 == head + 1); /* death between P5 and P6 */
     check_reader(reader);
     peppy_reader_close(reader);
@@ -164,6 +166,14 @@ static void subscriber(struct peppy_writer *writer, const struct peppy_claim *cl
     }
 }
 
+static void release_if_it_never_came(struct peppy_writer *writer, const struct peppy_claim *claim)
+{
+    if (load_relaxed(&row_of(&writer->mapping, claim->row)->state) != PEPPY_ROW_FREE)
+        return;
+    int released = peppy_row_release(writer, claim->row, claim->ticket);
+    CHECK(released == 0 || released == -ENOENT);
+}
+
 /* One life of a publisher: up to `kills` subscribers come and are killed while it publishes. */
 static void kill_subscribers(uint64_t kills, uint64_t *state)
 {
@@ -183,18 +193,23 @@ static void kill_subscribers(uint64_t kills, uint64_t *state)
         uint64_t wanted = next_random(state) % 30; /* its kill comes at random, after this many messages taken */
         uint64_t end = clock_ns(CLOCK_MONOTONIC) + 10 * SECOND;
         while (load_relaxed(&row->taken) < wanted) {
-            publish_proof(writer, payload);
+            if (peppy_room(writer) == PEPPY_OK)
+                publish_proof(writer, payload);
             take_all(witness, 2);
             sched_yield();
             CHECK(clock_ns(CLOCK_MONOTONIC) < end);
         }
         kill_child(child);
-        for (uint32_t i = 0; i < 3; i++)
-            publish_proof(writer, payload);
+        for (uint32_t i = 0; i < 3; i++) {
+            take_all(witness, ~0ull);
+            release_if_it_never_came(writer, &claim);
+            publish_proof(writer, payload); /* without waiting for the daemon: the lease says that nobody reads */
+        }
         CHECK_EQUAL(peppy_doorbell_forget(writer, bell), 0);
         close(bell);
         /* The daemon's notice; without it reclaim or the next reservation finds the dead row, unless it never came. */
-        if (load_relaxed(&row->state) == PEPPY_ROW_FREE || next_random(state) % 2) {
+        release_if_it_never_came(writer, &claim);
+        if (next_random(state) % 2) {
             int released = peppy_row_release(writer, claim.row, claim.ticket);
             CHECK(released == 0 || released == -ENOENT);
         }
@@ -203,6 +218,7 @@ static void kill_subscribers(uint64_t kills, uint64_t *state)
     take_all(witness, ~0ull);
     CHECK_EQUAL(witness->corrupt, 0);
     CHECK_EQUAL(witness->taken + witness->lost, writer->next_seq - 1);
+    CHECK(!writer->reliable || witness->lost == 0);
     CHECK_EQUAL(writer->no_chunk, 0);
     peppy_reader_close(witness);
     rows_take_back_dead(writer, false);

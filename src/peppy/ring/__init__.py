@@ -12,10 +12,10 @@ from peppy.ring.config import StreamConfig, layout_hash
 from peppy.ring.geometry import Geometry, held_bytes, plan
 from peppy.ring.loan import Loan
 from peppy.ring.observer import Observer, Published
-from peppy.ring.outcome import MessageTooLong, Outcome, StaleClaim, StreamClosed
+from peppy.ring.outcome import MessageTooLong, Outcome, StaleClaim, StreamClosed, WouldBlock
 from peppy.ring.reader import Reader, View
 from peppy.ring.stats import ReaderStats, RowStats, StreamStats
-from peppy.ring.writer import History, Writer
+from peppy.ring.writer import History, Slow, Writer
 
 __all__ = [
     "Claim",
@@ -31,11 +31,13 @@ __all__ = [
     "ReceiveBuffer",
     "RowStats",
     "SendBuffer",
+    "Slow",
     "StaleClaim",
     "StreamClosed",
     "StreamConfig",
     "StreamStats",
     "View",
+    "WouldBlock",
     "Writer",
     "held_bytes",
     "layout_hash",

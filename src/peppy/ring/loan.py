@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NO_SEQUENCE = ffi.NULL
 _TOO_MANY_HELD = lib.PEPPY_TOO_MANY_HELD
+_WOULD_BLOCK = lib.PEPPY_WOULD_BLOCK
 
 
 def _references_to_a_local() -> int:
@@ -56,7 +57,10 @@ class Loan:
         return self._view
 
     def publish(self, length: int | None = None) -> None:
-        """Publish the first `length` bytes (default: all). If a view of the loan is still held, they are copied."""
+        """Publish the first `length` bytes (default: all). If a view of the loan is still held, they are copied.
+
+        WouldBlock on a reliable stream without room: the loan stays usable, with a new `view` of the same bytes.
+        """
         pointer = self._pointer
         if pointer is None:
             raise _released()
@@ -69,6 +73,10 @@ class Loan:
         else:
             ffi.gc(pointer, None)  # the chunk is the ring's now: nobody discards it
             code = lib.peppy_loan_publish(self._handle, self._chunk, length, _NO_SEQUENCE)
+            if code:
+                pointer = ffi.gc(pointer, partial(_discard, self._handle, self._chunk))
+        if code == _WOULD_BLOCK:
+            self._pointer, self._view = pointer, memoryview(ffi.buffer(pointer, self._length))
         if code:
             raise publish_failure(code, length, self._capacity)
 

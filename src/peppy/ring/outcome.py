@@ -18,6 +18,7 @@ class Outcome(IntEnum):
     NO_CHUNK = 5
     TOO_LONG = 6
     CORRUPT = 7
+    WOULD_BLOCK = 8
 
 
 class StaleClaim(OSError):
@@ -26,6 +27,10 @@ class StaleClaim(OSError):
 
 class StreamClosed(RuntimeError):
     """The stream, or this handle of it, is closed."""
+
+
+class WouldBlock(Exception):
+    """A reader of a reliable stream has not taken the oldest message yet: nothing was published, wait for room."""
 
 
 class MessageTooLong(ValueError):
@@ -59,6 +64,8 @@ def failure(code: int, doing: str) -> Exception:
 
 def publish_failure(code: int, length: int, capacity: int) -> Exception:
     """The exception for a message of `length` bytes that could not be published, or not be given room."""
+    if code == Outcome.WOULD_BLOCK:
+        return WouldBlock("a reader of the stream has not taken the oldest message yet")
     if code == Outcome.TOO_LONG:
         return MessageTooLong(length, capacity)
     if code == Outcome.CLOSED:

@@ -58,11 +58,12 @@ class Reader:
         self.config = config
 
     @classmethod
-    def open(cls, data_fd: int, ctrl_fd: int, claim: Claim, *, newest: bool) -> Self:
+    def open(cls, data_fd: int, ctrl_fd: int, claim: Claim, *, newest: bool, space_fd: int = -1) -> Self:
         """Check both segments and take the row of `claim`. The descriptors stay the caller's and may be closed.
 
         `newest`: a reader that was overtaken goes on with the newest message, else with the oldest still held. Raises
-        StaleClaim when the row is somebody else's, OSError when the segments are not those of a stream.
+        StaleClaim when the row is somebody else's, OSError when the segments are not those of a stream. `space_fd` is
+        the eventfd of a reliable stream's writer: the reader rings it when the writer waits for room.
         """
         cell = ffi.new("struct peppy_reader **")
         code = lib.peppy_reader_open(data_fd, ctrl_fd, to_struct(claim), newest, cell)
@@ -74,6 +75,8 @@ class Reader:
         code = lib.peppy_reader_config(handle, config)
         if code:
             raise failure(code, "read the geometry of a stream")
+        if space_fd >= 0 and (code := lib.peppy_reader_space(handle, space_fd)):
+            raise failure(code, "let the writer of a stream be told of room")
         return cls(raw, handle, stream_config(config))
 
     def take_into(self, buffer: ReceiveBuffer) -> tuple[int, int, int] | Outcome:

@@ -6,14 +6,14 @@ import errno
 import os
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
 from peppy.ring._core import ffi, lib
 from peppy.ring.buffers import SendBuffer
 from peppy.ring.claim import Claim, from_struct
 from peppy.ring.geometry import Geometry
 from peppy.ring.loan import Loan, take_loan
-from peppy.ring.outcome import StreamClosed, failure, publish_failure
+from peppy.ring.outcome import Outcome, StreamClosed, failure, publish_failure
 from peppy.ring.stats import StreamStats, stream_stats
 
 if TYPE_CHECKING:
@@ -31,10 +31,19 @@ class History(IntEnum):
     ALL = 2
 
 
+class Slow(NamedTuple):
+    """The reader that has most to take of those that hold a reliable writer; `lag` in messages."""
+
+    row: int
+    ticket: int
+    lag: int
+
+
 class Writer:
     """One stream generation, owned by this process; every method may be called from any thread.
 
-    All methods raise RuntimeError in a process forked after `create`, and StreamClosed after `close`.
+    All methods raise RuntimeError in a process forked after `create`, and StreamClosed after `close`. Those that
+    publish, and `loan`, raise WouldBlock on a reliable stream without room (docs/design/ring.md, Reliable streams).
     """
 
     def __init__(self, handle: Pointer, geometry: Geometry, epoch: tuple[int, int]) -> None:
@@ -44,13 +53,17 @@ class Writer:
         self.epoch = epoch
         self.data_fd = lib.peppy_writer_data_fd(handle)
         self.ctrl_fd = lib.peppy_writer_ctrl_fd(handle)
+        self.space_fd = lib.peppy_writer_space_fd(handle)
 
     @classmethod
-    def create(cls, geometry: Geometry, *, topic_hash: int, schema_hash: int, mode: int) -> Self:
+    def create(
+        cls, geometry: Geometry, *, topic_hash: int, schema_hash: int, mode: int, reliable: bool = False
+    ) -> Self:
         """Make the two segments and take the writer's lease. OSError when the system has no room for them.
 
-        `epoch` is random; `data_fd` and `ctrl_fd` belong to the writer: pass them on, never close them. `mode` is the
-        number of the QoS profile, for monitors.
+        `epoch` is random; `data_fd`, `ctrl_fd` and `space_fd` belong to the writer: pass them on, never close them.
+        `mode` is the number of the QoS profile, for monitors. `reliable`: nothing that a reader has still to take is
+        overwritten; readers ring `space_fd`, an eventfd (else -1), when there is room again.
         """
         config = ffi.new("struct peppy_config *")
         epoch = (int.from_bytes(os.urandom(8), "little"), int.from_bytes(os.urandom(8), "little"))
@@ -59,6 +72,7 @@ class Writer:
         config.topic_hash, config.schema_hash, config.mode = topic_hash, schema_hash, mode
         config.depth, config.capacity, config.rows = geometry.depth, geometry.capacity, geometry.rows
         config.pins, config.loans = geometry.pins, geometry.loans
+        config.flags = lib.PEPPY_RELIABLE if reliable else 0
         cell = ffi.new("struct peppy_writer **")
         code = lib.peppy_writer_create(config, cell)
         if code < 0:
@@ -132,6 +146,33 @@ class Writer:
         code = lib.peppy_doorbell_forget(self._handle, fd)
         if code < 0:
             raise failure(code, "forget a doorbell")
+
+    def overwrite_row(self, row: int, ticket: int) -> bool:
+        """From now on this reader does not hold the writer, what it has not taken is overwritten; False: not its row.
+
+        A writer that waits for this reader goes on: `space_fd` is rung.
+        """
+        code = lib.peppy_row_overwrite(self._handle, row, ticket)
+        if code == -errno.ENOENT:
+            return False
+        if code:
+            raise failure(code, f"stop waiting for row `{row}`")
+        return True
+
+    def has_room(self) -> bool:
+        """Whether a message would be published now. After False the next reader that makes room rings `space_fd`."""
+        code = lib.peppy_room(self._handle)
+        if code not in (Outcome.OK, Outcome.WOULD_BLOCK):
+            raise publish_failure(code, 0, self._capacity)
+        return code == Outcome.OK
+
+    def slowest(self) -> Slow | None:
+        """The reader that holds this writer most; None when nobody does."""
+        struct = ffi.new("struct peppy_slow *")
+        code = lib.peppy_slowest(self._handle, struct)
+        if code < 0:
+            raise failure(code, "look for the slowest reader")
+        return None if code else Slow(struct.row, struct.ticket, struct.lag)
 
     def stats(self) -> StreamStats:
         """The stream's counters."""

@@ -11,8 +11,8 @@ from ring_stream import Stream
 def make_stream() -> Iterator[Callable[..., Stream]]:
     streams: list[Stream] = []
 
-    def make(depth: int = 8, capacity: int = 64, rows: int = 4, loans: int = 4) -> Stream:
-        streams.append(Stream(depth, capacity, rows, loans))
+    def make(depth: int = 8, capacity: int = 64, rows: int = 4, loans: int = 4, *, reliable: bool = False) -> Stream:
+        streams.append(Stream(depth, capacity, rows, loans, reliable=reliable))
         return streams[-1]
 
     yield make
