@@ -125,10 +125,17 @@ def standalone_values(declared: Group, config: StandaloneConfig) -> dict[str, An
 
 def ensure_daemon(home: Path) -> None:
     """Starts a daemon for the data root when none listens, as the command line does. Raises DaemonUnavailable."""
+    if _listens(home):
+        return
+    from peppy.client.autostart import start_daemon
+
+    pid = start_daemon(home)
+    print(f"[INFO] started the peppy daemon (pid {pid}, log {daemon_log(home)})", file=sys.stderr, flush=True)
+
+
+def _listens(home: Path) -> bool:
     try:
         connect(daemon_socket(home)).close()
     except DaemonNotRunning:
-        from peppy.client.autostart import start_daemon
-
-        pid = start_daemon(home)
-        print(f"[INFO] started the peppy daemon (pid {pid}, log {daemon_log(home)})", file=sys.stderr, flush=True)
+        return False
+    return True
