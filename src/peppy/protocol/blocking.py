@@ -7,13 +7,15 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 from peppy.errors import DaemonUnavailable
-from peppy.protocol.frame import ConnectionClosed, Parser, Received, encode
+from peppy.protocol.frame import ConnectionClosed, Parser, Received, close_all, encode
 from peppy.protocol.frames import Frame
-from peppy.protocol.wire import FRAME_SECS, hang_up, next_frame, peer_credentials, write_to
+from peppy.protocol.wire import FRAME_SECS, duplicates, hang_up, next_frame, peer_credentials, write_to
 
 CONNECT_SECS = 5.0
 """How long a daemon may leave a new connection in its queue."""
@@ -78,6 +80,15 @@ def _unavailable(path: Path, error: OSError) -> DaemonUnavailable:
     )
 
 
+@dataclass(slots=True)
+class _Unsent:
+    """What is left of a frame. `copied`: the descriptors are the connection's own, the sender has gone on."""
+
+    data: memoryview
+    fds: tuple[int, ...]
+    copied: bool = False
+
+
 class BlockingConnection:
     """One connected socket, owned from now on. Any thread sends and closes; threads that receive take turns."""
 
@@ -89,8 +100,13 @@ class BlockingConnection:
         self._closed: ConnectionClosed | None = None
         self._users = 0  # threads inside send or receive; the last one closes the socket after the end
         self._state = threading.Lock()
-        self._sending = threading.Lock()
+        self._writing = threading.Lock()  # held for one attempt to write, never while somebody waits
         self._receiving = threading.Lock()
+        self._unsent: deque[_Unsent] = deque()
+        self._written_at = 0.0  # when the peer last took something, or had nothing left to take
+        self._posted = os.eventfd(
+            0, os.EFD_CLOEXEC | os.EFD_NONBLOCK
+        )  # wakes who receives: there is something to write
 
     @property
     def closed(self) -> ConnectionClosed | None:
@@ -104,12 +120,25 @@ class BlockingConnection:
     def send(self, frame: Frame, request_id: int = 0, fds: tuple[int, ...] = (), payload: bytes = b"") -> None:
         """Send a frame whole. The descriptors stay the caller's.
 
-        Raises `ConnectionClosed`, also when the peer leaves it unread for `SEND_SECS`; `PeppyError` (`Refused`) when
+        Raises `ConnectionClosed`, also when the peer reads nothing for `SEND_SECS`; `PeppyError` (`Refused`) when
         the frame is too large: then nothing was sent.
         """
-        data = memoryview(encode(frame, request_id, len(fds), payload))
-        with self._used(), self._sending:
-            self._send_all(data, fds)
+        unsent = _Unsent(memoryview(encode(frame, request_id, len(fds), payload)), fds)
+        with self._used():
+            self._write(unsent)
+            while unsent.data:
+                self._wait_writable()
+                self._write()
+
+    def post(self, frame: Frame, request_id: int = 0, fds: tuple[int, ...] = (), payload: bytes = b"") -> None:
+        """Send a frame without ever waiting: what the peer does not take now, the thread that receives writes later.
+
+        The descriptors stay the caller's. Raises as `send` does; `ConnectionClosed` also when the process has no room
+        for copies of descriptors that have to wait.
+        """
+        unsent = _Unsent(memoryview(encode(frame, request_id, len(fds), payload)), fds)
+        with self._used():
+            self._write(unsent, waits=False)
 
     def receive(self, timeout: float | None = None) -> Received:
         """The next frame. `timeout` in seconds, None waits for ever, 0 takes what is there.
@@ -153,30 +182,84 @@ class BlockingConnection:
 
     def _release_if_unused(self) -> None:
         with self._state:
-            if self._closed and self._users == 0:
+            if self._closed and self._users == 0 and self._posted >= 0:
                 self._socket.close()
                 self._parser.close()
+                os.close(self._posted)
+                self._posted = -1
+                for unsent in self._unsent:
+                    if unsent.copied:
+                        close_all(unsent.fds)
+                self._unsent.clear()
 
-    def _send_all(self, data: memoryview, fds: tuple[int, ...]) -> None:
-        deadline = time.monotonic() + SEND_SECS
-        while data:
-            written = write_to(self._socket, data, fds)
-            if written:
-                data, fds = data[written:], ()
-            elif not _ready(self._socket, select.POLLOUT, deadline - time.monotonic()):
-                raise ConnectionClosed(f"the peer has read nothing for {SEND_SECS:g} s")
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def _write(self, frame: _Unsent | None = None, *, waits: bool = True) -> None:
+        """Write what the peer takes now, `frame` behind all others. One that does not wait leaves copies of its
+        descriptors, and wakes who receives when it is the first that has to be written there."""
+        with self._writing:
+            if not self._unsent:
+                self._written_at = time.monotonic()
+            if frame is not None:
+                self._unsent.append(frame)
+            while self._unsent:
+                unsent = self._unsent[0]
+                written = write_to(self._socket, unsent.data, unsent.fds)
+                if not written:
+                    break
+                self._written_at = time.monotonic()
+                self._forget_descriptors(unsent)
+                unsent.data = unsent.data[written:]
+                if not unsent.data:
+                    self._unsent.popleft()
+            if frame is None or waits or not frame.data:
+                return
+            try:
+                frame.fds, frame.copied = duplicates(frame.fds), True
+            except OSError as error:
+                self._unsent.pop()
+                raise ConnectionClosed(f"no room for descriptors that wait: {error.strerror}") from None
+        os.eventfd_write(self._posted, 1)
+
+    def _forget_descriptors(self, unsent: _Unsent) -> None:
+        """They have travelled with the first byte."""
+        if unsent.copied:
+            close_all(unsent.fds)
+        unsent.fds = ()
+
+    def _wait_writable(self) -> None:
+        left = self._written_at + SEND_SECS - time.monotonic()
+        if left <= 0:
+            raise ConnectionClosed(f"the peer has read nothing for {SEND_SECS:g} s")
+        _wait({self._socket.fileno(): select.POLLOUT}, left)
+
+    # --- reading -------------------------------------------------------------------------------------------------
 
     def _wait_readable(self, deadline: float | None) -> None:
-        """Wait for bytes, no longer than the caller or the frame that has begun may take."""
+        """Wait for bytes, no longer than the caller or the frame that has begun may take, and write what was posted."""
         now = time.monotonic()
         if deadline is not None and now >= deadline:
             raise TimeoutError("no frame arrived in time")
         since = self._parser.incomplete_since
         limits = [limit for limit in (deadline, since and since + FRAME_SECS) if limit is not None]
-        _ready(self._socket, select.POLLIN, min(limits) - now if limits else None)
+        events = select.POLLIN
+        if self._unsent:
+            events |= select.POLLOUT
+            limits.append(self._written_at + SEND_SECS)
+        ready = _wait(
+            {self._socket.fileno(): events, self._posted: select.POLLIN}, min(limits) - now if limits else None
+        )
+        if self._posted in ready:
+            os.eventfd_read(self._posted)
+        if self._unsent:
+            self._write()
+            if self._unsent and time.monotonic() >= self._written_at + SEND_SECS:
+                raise ConnectionClosed(f"the peer has read nothing for {SEND_SECS:g} s")
 
 
-def _ready(connected: socket.socket, event: int, seconds: float | None) -> bool:
+def _wait(wanted: dict[int, int], seconds: float | None) -> set[int]:
+    """Wait for one of the events of each descriptor; the descriptors that have one."""
     poll = select.poll()
-    poll.register(connected, event)
-    return bool(poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
+    for fd, events in wanted.items():
+        poll.register(fd, events)
+    return {fd for fd, _ in poll.poll(None if seconds is None else max(0.0, seconds) * 1000)}

@@ -193,6 +193,7 @@ class NodeLife:
     async def _shut_down(self, node_runner: NodeRunner) -> None:
         began, grace = monotonic(), self._control.config.lifecycle.shutdown_grace_secs
         node_runner.topics.close_subscriptions()
+        node_runner.endpoints.shut_down()
         for _ in range(2):  # who waits for the token or in a read hears of it, and goes on to its next wait
             await asyncio.sleep(0)
         await self._cancel_tasks(began + TASKS_SHARE * grace)

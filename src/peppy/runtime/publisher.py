@@ -23,7 +23,7 @@ from peppy.ring import plan as plan_geometry
 from peppy.runtime.config import TopicSettings
 
 if TYPE_CHECKING:
-    from peppy.runtime.control import ControlThread
+    from peppy.runtime.streams import Streams
 
 SMALLEST_CAPACITY = 4096
 """Bytes of room for messages whose format has no fixed size; twice the first message when that is more."""
@@ -44,7 +44,7 @@ class TopicWriter:
     """The one writer of a topic in this process; every method may be called from any thread."""
 
     def __init__(
-        self, name: str, qos: QoSProfile, plan: Plan[Any], settings: TopicSettings, control: "ControlThread"
+        self, name: str, qos: QoSProfile, plan: Plan[Any], settings: TopicSettings, control: "Streams"
     ) -> None:
         self.name = name
         self.qos = qos

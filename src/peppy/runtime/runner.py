@@ -15,6 +15,7 @@ from peppy.model.node import Slot
 from peppy.runtime.config import RuntimeConfig, TopicSettings
 from peppy.runtime.control import ControlThread
 from peppy.runtime.publisher import PublisherStats, TopicWriter
+from peppy.runtime.streams import Streams
 from peppy.runtime.subscription import Subscription, SubscriptionStats
 from peppy.runtime.token import CancellationToken
 from peppy.runtime.topics import ConsumedTopic, EmittedTopic, SharedReceiver
@@ -42,7 +43,7 @@ class TopicStats(NamedTuple):
 class Topics:
     """The streams and subscriptions of one node; every method may be called from any thread."""
 
-    def __init__(self, settings: TopicSettings, control: ControlThread, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: TopicSettings, control: Streams, loop: asyncio.AbstractEventLoop) -> None:
         self._settings = settings
         self._control = control
         self._loop = loop
@@ -146,10 +147,14 @@ class NodeRunner:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._config = config
-        self._slots = {slot.link_id for slot in slots}
+        self._slots = {slot.link_id: slot for slot in slots}
         self._token = token
         self._hooks: list[Hook] = []
-        self.topics = Topics(config.topics, control, loop)
+        self.topics = Topics(config.topics, control.streams, loop)
+        self.calls = control.calls
+        self.endpoints = control.endpoints
+        self.calls.start(loop)
+        self.endpoints.start(loop)
         self.living: asyncio.Task[None] | None = None
         """The life of a runner that `new_standalone` made; None when `NodeBuilder` runs the node."""
 
@@ -208,6 +213,11 @@ class NodeRunner:
             raise KeyError(f"`{link_id}` is no slot of this node; declared: {', '.join(sorted(self._slots)) or 'none'}")
         binding = self._config.node_instance.slot_bindings.get(link_id)
         return None if binding is None else binding.producer_instance_id
+
+    def whom(self, link_id: str) -> str:
+        """Whom calls through a slot reach, for people: the instance it is pinned to, else the `name:tag` it admits."""
+        slot = self._slots[link_id]
+        return (self.pinned_target_for(link_id) if not slot.from_any else None) or str(slot.provider)
 
     def uses_sim_time(self) -> bool:
         """Whether this instance was started with simulated time."""

@@ -20,7 +20,7 @@ from peppy.runtime.source import Source, Taken
 from peppy.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
-    from peppy.runtime.control import ControlThread
+    from peppy.runtime.streams import Streams
 
 M = TypeVar("M")
 
@@ -61,7 +61,7 @@ class Subscription(Waiting, Generic[M]):
         topic: str,
         plan: Plan[M],
         spin_us: int,
-        control: "ControlThread",
+        control: "Streams",
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(loop)

@@ -220,12 +220,12 @@ def test_whatever_one_frame_does_the_thread_serves_the_next(
         def stream_gone(self, _stream_id: int) -> None:
             raise ZeroDivisionError
 
-    control._subscriptions[1] = Broken()  # type: ignore[assignment]
+    control.streams._subscriptions[1] = Broken()  # type: ignore[assignment]
     fake.peers[0].send(StreamGone(1, 2))
     fake.peers[0].send(AttachmentRefused(1, 2, "t1", "Refused", "no"))
     fake.peers[0].send(Probe(), 9)
     heard(fake.peers[0], Done)
-    control._subscriptions.clear()
+    control.streams._subscriptions.clear()
     assert capfd.readouterr().err.count("of the daemon cannot be served") == 2
 
 
@@ -247,11 +247,11 @@ def test_an_attach_for_a_closed_stream_is_not_found(control: ControlThread, fake
     fake.peers[0].send(Attach(99, 1, 0), 4, (bell,))
     os.close(bell)
     assert refusal(fake.peers[0]) == "NotFound"
-    assert list(control._doorbells) == [1]
+    assert list(control.streams._doorbells) == [1]
     fake.peers[0].send(DoorbellGone(1))
     fake.peers[0].send(Probe(), 9)
     heard(fake.peers[0], Done)
-    assert control._doorbells == {}
+    assert control.streams._doorbells == {}
 
 
 def test_an_attach_whose_doorbell_got_lost_asks_for_it_again(control: ControlThread, fake: FakeDaemon):
@@ -266,7 +266,7 @@ def test_an_attach_whose_doorbell_got_lost_asks_for_it_again(control: ControlThr
         assert heard(fake.peers[0], Done).request_id == 6
         os.close(bell)
 
-    on_loop(claim, control=control)
+    on_loop(claim, control=control.streams)
 
 
 @pytest.mark.usefixtures("control")
@@ -300,7 +300,7 @@ def test_what_is_registered_is_registered_again_and_what_was_closed_is_not(contr
         with pytest.raises(TimeoutError):
             peer.receive(0)
 
-    on_loop(claim, control=control)
+    on_loop(claim, control=control.streams)
 
 
 def test_a_row_whose_reader_never_heard_of_it_is_free_after_a_reconnect(control: ControlThread, fake: FakeDaemon):
@@ -315,7 +315,7 @@ def test_a_row_whose_reader_never_heard_of_it_is_free_after_a_reconnect(control:
         assert len(rows) == 64
         os.close(bell)
 
-    on_loop(claim, control=control)
+    on_loop(claim, control=control.streams)
 
 
 def test_a_refused_registration_fails_the_reads(control: ControlThread, fake: FakeDaemon):
@@ -326,7 +326,7 @@ def test_a_refused_registration_fails_the_reads(control: ControlThread, fake: Fa
         with pytest.raises(PeppyError, match="no"):
             await subscription.next()
 
-    on_loop(claim, control=control)
+    on_loop(claim, control=control.streams)
 
 
 def test_a_closed_connection_is_not_the_end(control: ControlThread, fake: FakeDaemon):

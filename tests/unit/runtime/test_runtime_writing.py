@@ -11,8 +11,8 @@ from runtime_topics import BULK, Bench, on_loop, put
 
 from peppy.errors import LoanReleased, PeppyError
 from peppy.runtime.config import TopicSettings
-from peppy.runtime.control import ControlThread
 from peppy.runtime.publisher import Publisher, TopicWriter, WriteLoan
+from peppy.runtime.streams import Streams
 from peppy.runtime.topics import EmittedTopic
 
 
@@ -176,7 +176,7 @@ def test_a_refused_registration_is_said(capfd: pytest.CaptureFixture[str]):
 
 def test_a_forked_child_opens_neither_stream_nor_subscription():
     async def claim(bench: Bench) -> None:
-        made_by_parent = ControlThread.__new__(ControlThread)
+        made_by_parent = Streams.__new__(Streams)
         made_by_parent._process = os.getpid()
         bench.control.check_process = made_by_parent.check_process  # type: ignore[method-assign]
         pid = os.fork()

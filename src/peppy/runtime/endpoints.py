@@ -1,0 +1,400 @@
+"""Requests that others make of this process: queues that the control thread fills and the event loop empties.
+
+The control thread acknowledges a request when it stands in its queue, also while the loop is busy; before that nobody's
+code has seen it. Requests are decoded later, on the loop (docs/reference/services_actions.md, Services).
+"""
+
+import asyncio
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from time import monotonic_ns
+
+from peppy.errors import PeppyError
+from peppy.protocol.answers import Answer
+from peppy.protocol.calls import (
+    Acknowledge,
+    Deliver,
+    Discover,
+    Discovered,
+    EndpointClose,
+    EndpointOpen,
+    Reply,
+    Withdrawn,
+)
+from peppy.protocol.frame import Received, close_all
+from peppy.protocol.frames import Frame
+from peppy.protocol.payloads import NOTHING, Packed
+from peppy.runtime.link import Link
+
+QUEUED = 256
+"""Requests that may wait in one endpoint; the next one is refused."""
+
+LONGEST_ERROR = 4096
+"""Characters of an error text that travels."""
+
+Key = tuple[str, str, str | None]
+
+
+class Delivery:
+    """One request, a call or a goal, from its arrival to its answer. `received` holds payload and descriptors: they
+    are its taker's.
+
+    `withdrawn` is set by the control thread when the caller has given up or is gone, and `when_withdrawn` called.
+    `generation` is that of the connection it came on: on another one it has no answer.
+    """
+
+    __slots__ = ("endpoint", "frame", "generation", "received", "when_withdrawn", "withdrawn")
+
+    def __init__(self, endpoint: "Endpoint", frame: Deliver, received: Received) -> None:
+        self.endpoint = endpoint
+        self.frame = frame
+        self.received = received
+        self.generation = 0
+        self.withdrawn = False
+        self.when_withdrawn: Callable[[], None] | None = None
+
+    @property
+    def number(self) -> int:
+        """What the daemon calls it."""
+        return self.frame.delivery
+
+    @property
+    def caller_instance_id(self) -> str:
+        """Who asks."""
+        return self.frame.caller_instance_id
+
+    @property
+    def caller_core_node(self) -> str:
+        """The core node that the caller belongs to."""
+        return self.frame.caller_core_node
+
+    @property
+    def goal_id(self) -> str | None:
+        """The goal's id; None for a call."""
+        return self.frame.goal_id
+
+    @property
+    def feedback_qos(self) -> int:
+        """The profile that the client asks for; -1 where the declaration decides."""
+        return self.frame.feedback_qos
+
+    def is_dead(self) -> bool:
+        """Whether nobody waits for its answer any more."""
+        return self.withdrawn or monotonic_ns() >= self.frame.deadline_ns
+
+
+Refuse = Callable[[Delivery, str], None]
+"""Answers a request that is not taken, with a text; called on the control thread or the loop."""
+
+
+class Endpoint:
+    """One service or action that this process serves. `next`, `reply`, `answer` and `close` belong to the loop."""
+
+    def __init__(
+        self,
+        room: "Endpoints",
+        endpoint_id: int,
+        key: Key,
+        hashes: tuple[int, ...],
+        refuse: Refuse,
+    ) -> None:
+        self.kind, self.name, self.interface = key
+        self.endpoint_id = endpoint_id
+        self.hashes = hashes
+        self.refuse = refuse
+        self.generation = 0  # of the connection it was last registered on
+        self.queue: deque[Delivery] = deque()
+        self.waiting: deque[asyncio.Future[Delivery | None]] = deque()
+        self.ended = False
+        self._room = room
+
+    async def next(self) -> Delivery | None:
+        """The next request that somebody still waits for, in the order of arrival; calls at the same time are served
+        in their order. None when the endpoint is closed or the node ends. Cancelling loses no request."""
+        earlier = False
+        while True:
+            future = self._room.take_or_wait(self, first=earlier)
+            if not isinstance(future, asyncio.Future):
+                return future
+            try:
+                delivery = await future
+            except asyncio.CancelledError:
+                if future.done() and not future.cancelled() and (handed := future.result()) is not None:
+                    self._room.put_back(handed)
+                raise
+            if delivery is None or not delivery.is_dead():
+                return delivery
+            self._room.drop(delivery)
+            earlier = True
+
+    def reply(self, delivery: Delivery, payload: Packed = NOTHING, error: str | None = None) -> None:
+        """Send the response, or `error` as `Type: message`; closes `payload`. Without effect when it is too late."""
+        try:
+            if delivery.withdrawn:
+                self._room.forget(delivery)
+                return
+            text = None if error is None else error[:LONGEST_ERROR].encode(errors="backslashreplace").decode()
+            self.answer(delivery, Reply(delivery.number, text, payload.beside), payload.fds, payload.inside)
+        finally:
+            payload.close()
+
+    def answer(self, delivery: Delivery, frame: Frame, fds: tuple[int, ...] = (), payload: bytes = b"") -> int:
+        """Send the one final answer; 0 when nobody waits for it any more: then nothing was sent."""
+        return self._room.answer(delivery, frame, fds, payload)
+
+    def close(self) -> None:
+        """Serve no more: waiting `next` return None, and the queued requests of an action are refused."""
+        self._room.close(self)
+
+
+class Endpoints:
+    """All endpoints of this process."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.RLock()
+        self._by_key: dict[Key, Endpoint] = {}
+        self._by_id: dict[int, Endpoint] = {}
+        self._deliveries: dict[int, Delivery] = {}
+        self._last_endpoint = 0
+        self._ended = False
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Requests are handed out on this loop from now on."""
+        self._loop = loop
+
+    def find(self, kind: str, name: str, interface: str | None) -> Endpoint | None:
+        """The endpoint of this service or action, None while nobody serves it here."""
+        return self._by_key.get((kind, name, interface))
+
+    def open(self, kind: str, name: str, interface: str | None, hashes: tuple[int, ...], refuse: Refuse) -> Endpoint:
+        """Serve a service or an action from now on. RuntimeError when it is served already.
+
+        `refuse` answers requests that find the queue full, and those in the queue of an action that closes.
+        """
+        with self._lock:
+            key = (kind, name, interface)
+            if key in self._by_key:
+                raise RuntimeError(f"{kind} `{name}` is served already")
+            self._last_endpoint += 1
+            endpoint = Endpoint(self, self._last_endpoint, key, hashes, refuse)
+            if self._ended:
+                endpoint.ended = True
+                return endpoint
+            self._by_key[key] = self._by_id[endpoint.endpoint_id] = endpoint
+            self._register(endpoint)
+        return endpoint
+
+    def close(self, endpoint: Endpoint) -> None:
+        """As `Endpoint.close`."""
+        with self._lock:
+            queued = self._end(endpoint)
+            if self._by_id.pop(endpoint.endpoint_id, None) is not None:
+                del self._by_key[endpoint.kind, endpoint.name, endpoint.interface]
+                if endpoint.kind == "action":
+                    self._refuse(queued, "action server closed")
+                unserved = () if endpoint.kind == "action" else tuple(delivery.number for delivery in queued)
+                self._link.send(EndpointClose(endpoint.endpoint_id, unserved))
+        for delivery in queued:
+            self.drop(delivery)
+
+    def shut_down(self) -> None:
+        """The node ends: what is queued is not served, but handlers that run may still reply. On the loop."""
+        with self._lock:
+            self._ended = True
+            endpoints = list(self._by_id.values())
+            for endpoint in endpoints:
+                queued = self._end(endpoint)
+                self._link.send(EndpointClose(endpoint.endpoint_id, tuple(delivery.number for delivery in queued)))
+                for delivery in queued:
+                    self._forget(delivery)
+            self._by_id.clear()
+            self._by_key.clear()
+
+    # --- for endpoints, on the loop ----------------------------------------------------------------------------------
+
+    def take_or_wait(self, endpoint: Endpoint, *, first: bool) -> "Delivery | asyncio.Future[Delivery | None] | None":
+        """A request, or a future for one; None at the end. `first`: this caller had its turn before those who wait."""
+        with self._lock:
+            if endpoint.ended:
+                return None
+            if (first or not endpoint.waiting) and (delivery := self._take(endpoint)) is not None:
+                return delivery
+            future: asyncio.Future[Delivery | None] = asyncio.get_running_loop().create_future()
+            if first:
+                endpoint.waiting.appendleft(future)
+            else:
+                endpoint.waiting.append(future)
+            return future
+
+    def put_back(self, delivery: Delivery) -> None:
+        """Whoever had it was cancelled before it began: it is the next one's."""
+        endpoint = delivery.endpoint
+        with self._lock:
+            if not endpoint.ended:
+                endpoint.queue.appendleft(delivery)
+                self._hand_out(endpoint)
+                return
+        endpoint.refuse(delivery, "the node is ending")
+        close_all(delivery.received.fds)
+
+    def answer(self, delivery: Delivery, frame: Frame, fds: tuple[int, ...], payload: bytes) -> int:
+        """As `Endpoint.answer`."""
+        if not self.forget(delivery):
+            return 0
+        return self._link.send(frame, fds, payload, only_on=delivery.generation)
+
+    def drop(self, delivery: Delivery) -> None:
+        """Forget a request that nobody has taken, with its descriptors; of a goal the daemon is told."""
+        if delivery.goal_id is not None and self._deliveries.get(delivery.number) is delivery:
+            delivery.endpoint.refuse(delivery, "withdrawn")
+        self._forget(delivery)
+
+    def _forget(self, delivery: Delivery) -> None:
+        self.forget(delivery)
+        close_all(delivery.received.fds)
+
+    def forget(self, delivery: Delivery) -> bool:
+        """Whether it still had no answer; it has none from now on."""
+        with self._lock:
+            if self._deliveries.get(delivery.number) is not delivery:
+                return False
+            del self._deliveries[delivery.number]
+            return True
+
+    def _take(self, endpoint: Endpoint) -> Delivery | None:
+        """The first request that somebody still waits for. Under the lock."""
+        while endpoint.queue:
+            delivery = endpoint.queue.popleft()
+            if not delivery.is_dead():
+                return delivery
+            self.drop(delivery)
+        return None
+
+    def _hand_out(self, endpoint: Endpoint) -> None:
+        """Give requests to those who wait, both in their order."""
+        with self._lock:
+            while endpoint.waiting and endpoint.queue:
+                future = endpoint.waiting.popleft()
+                if future.done():  # cancelled
+                    continue
+                delivery = self._take(endpoint)
+                if delivery is None:
+                    endpoint.waiting.appendleft(future)
+                    return
+                future.set_result(delivery)
+
+    def _end(self, endpoint: Endpoint) -> list[Delivery]:
+        """Nobody waits any more; what was queued. Under the lock, on the loop."""
+        endpoint.ended = True
+        for future in endpoint.waiting:
+            if not future.done():
+                future.set_result(None)
+        endpoint.waiting.clear()
+        queued = list(endpoint.queue)
+        endpoint.queue.clear()
+        return queued
+
+    def _refuse(self, deliveries: list[Delivery], text: str) -> None:
+        for delivery in deliveries:
+            delivery.endpoint.refuse(delivery, text)
+
+    # --- on the control thread ---------------------------------------------------------------------------------------
+
+    def frames(self) -> Mapping[type[Frame], Callable[[Received], Frame | None]]:
+        """What the daemon says to those who serve, and who hears it."""
+        return {Discover: self._discover, Deliver: self._deliver, Withdrawn: self._withdrawn}
+
+    def connection_lost(self) -> None:
+        """What is queued has no answer on the next connection: its caller gives up or sends it again."""
+        with self._lock:
+            queued = [delivery for endpoint in self._by_id.values() for delivery in endpoint.queue]
+            for endpoint in self._by_id.values():
+                endpoint.queue.clear()
+        for delivery in queued:
+            self._forget(delivery)
+
+    def register_again(self) -> None:
+        """Tell the daemon what is served here."""
+        with self._lock:
+            generation = self._link.generation
+            for endpoint in self._by_id.values():
+                if endpoint.generation != generation:
+                    self._register(endpoint)
+
+    def _register(self, endpoint: Endpoint) -> None:
+        """Under the lock: an endpoint and its end are told in their order, and once on each connection."""
+
+        def opened(answer: Answer | PeppyError | None) -> None:
+            if isinstance(answer, PeppyError):
+                print(
+                    f"[ERROR] {endpoint.kind} `{endpoint.name}` reaches nobody: {answer}", file=sys.stderr, flush=True
+                )
+
+        frame = EndpointOpen(endpoint.endpoint_id, endpoint.kind, endpoint.name, endpoint.interface, endpoint.hashes)
+        if generation := self._link.request(frame, opened):
+            endpoint.generation = generation
+
+    def _discover(self, received: Received) -> None:
+        frame = received.frame
+        assert isinstance(frame, Discover)
+        if frame.endpoint_id in self._by_id:
+            self._link.send(Discovered(frame.number))
+
+    def _deliver(self, received: Received) -> None:
+        frame = received.frame
+        assert isinstance(frame, Deliver)
+        with self._lock:
+            generation = self._link.generation
+            endpoint = self._by_id.get(frame.endpoint_id)
+            known = self._deliveries.get(frame.delivery)
+            if known is not None:  # its acknowledgement was lost with the former connection, a handler has it
+                known.generation = self._link.send(Acknowledge(frame.delivery))
+            elif endpoint is not None:
+                self._queue(endpoint, frame, received, generation)
+                return
+        close_all(received.fds)
+
+    def _queue(self, endpoint: Endpoint, frame: Deliver, received: Received, generation: int) -> None:
+        """Acknowledge a request and put it in its queue, or refuse it. Under the lock."""
+        delivery = Delivery(endpoint, frame, received)
+        delivery.generation = generation
+        self._deliveries[frame.delivery] = delivery
+        if len(endpoint.queue) >= QUEUED:
+            self._forget_dead(endpoint)
+        if len(endpoint.queue) >= QUEUED:
+            endpoint.refuse(delivery, f"{endpoint.kind} `{endpoint.name}` is overloaded: {QUEUED} requests wait")
+            self.drop(delivery)
+        elif not self._link.send(Acknowledge(frame.delivery), only_on=generation):
+            self.drop(delivery)  # the connection has ended: nobody may run it
+        else:
+            endpoint.queue.append(delivery)
+            if endpoint.waiting and self._loop is not None:
+                with suppress(RuntimeError):  # the loop is closed
+                    self._loop.call_soon_threadsafe(self._hand_out, endpoint)
+
+    def _forget_dead(self, endpoint: Endpoint) -> None:
+        """Make room in a full queue."""
+        dead = [delivery for delivery in endpoint.queue if delivery.is_dead()]
+        for delivery in dead:
+            endpoint.queue.remove(delivery)
+            self.drop(delivery)
+
+    def _withdrawn(self, received: Received) -> None:
+        frame = received.frame
+        assert isinstance(frame, Withdrawn)
+        with self._lock:
+            delivery = self._deliveries.get(frame.delivery)
+            if delivery is None:
+                return
+            delivery.withdrawn = True
+            if delivery in delivery.endpoint.queue:
+                delivery.endpoint.queue.remove(delivery)
+                self.drop(delivery)
+                return
+        if delivery.when_withdrawn is not None:
+            delivery.when_withdrawn()
