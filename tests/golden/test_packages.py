@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -114,6 +115,47 @@ def test_the_package_knows_its_node(package: Any) -> None:
     assert [slot.link_id for slot in known.slots] == ["imu", "front-camera", "ping"]
     assert known.schema_hashes["consumed_topics/front_camera_frames"] == 0xEECC70B6218647D2
     assert known.schema_hashes["consumed_topics/ping_ping"] == 0
+
+
+def parameters_of(function: Any) -> list[str]:
+    return list(signature(function).parameters)
+
+
+@pytest.mark.parametrize("package", ["pilot"], indirect=True)
+def test_what_has_no_request_is_called_with_a_timeout_only(package: Any) -> None:
+    services, actions = package.consumed_services, package.consumed_actions
+    assert parameters_of(services.base_set_zero.poll) == ["node_runner", "request", "timeout"]
+    assert parameters_of(services.base_reset.poll) == ["node_runner", "timeout"]
+    assert parameters_of(actions.base_dock.ActionHandle.fire_goal) == [
+        *("node_runner", "request", "timeout", "feedback_qos"),
+    ]
+    assert parameters_of(actions.base_wave.ActionHandle.fire_goal) == ["node_runner", "timeout", "feedback_qos"]
+
+
+@pytest.mark.parametrize("package", ["pilot"], indirect=True)
+def test_what_has_no_payload_has_no_class_for_it(package: Any) -> None:
+    services, actions = package.consumed_services, package.consumed_actions
+    assert not {"Request", "Response", "ResponseData"} & vars(services.base_reset).keys()
+    assert not {"GoalRequest", "FeedbackMessage", "ResultResponseData"} & vars(actions.base_wave).keys()
+    assert actions.base_wave.ResultResponse._fields == ("core_node", "instance_id", "status")
+    assert actions.base_dock.ResultResponse._fields == ("core_node", "instance_id", "status", "data")
+
+
+@pytest.mark.parametrize("package", ["base"], indirect=True)
+def test_a_request_without_payload_says_only_who_sent_it(package: Any) -> None:
+    assert package.exposed_services.reset.Request._fields == ("instance_id", "core_node")
+    assert package.exposed_services.set_zero.Request._fields == ("instance_id", "core_node", "data")
+    assert package.exposed_actions.wave.GoalRequest._fields == ("instance_id", "core_node")
+
+
+@pytest.mark.parametrize("package", ["base"], indirect=True)
+def test_feedback_and_results_are_the_arguments_of_a_context(package: Any) -> None:
+    dock, patrol, wave = (getattr(package.exposed_actions, name) for name in ("dock", "patrol", "wave"))
+    assert parameters_of(dock.GoalContext.complete) == ["self", "docked", "metres"]
+    assert parameters_of(dock.GoalContext.complete_cancelled) == ["self", "docked", "metres"]
+    assert parameters_of(patrol.GoalContext.publish_feedback)[:4] == ["self", "from_", "timeout", "feedback_qos"]
+    assert parameters_of(wave.GoalContext.complete) == ["self"]
+    assert not hasattr(wave.GoalContext, "publish_feedback")
 
 
 VALUES: dict[str, Any] = {

@@ -6,15 +6,28 @@ import random
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from peppy.codec import Gathered
+from peppy.codec import Gathered, Plan
 from peppy.codec.parameters import parameter_attribute
 from peppy.gen.package import generate, write
 from peppy.model.names import Reference, identifier
-from peppy.model.node import Consumed, Execution, Language, NodeManifest, Slot, SlotKind, Topic
+from peppy.model.node import (
+    Action,
+    Consumed,
+    Execution,
+    Feedback,
+    Language,
+    NodeManifest,
+    Service,
+    Slot,
+    SlotKind,
+    Surface,
+    Topic,
+)
 from peppy.model.parameters import ArrayOf, Group, Leaf, Parameter, ParameterType
 from peppy.model.qos import QoSProfile
 from peppy.model.types import (
@@ -36,6 +49,7 @@ WORDS = [
     *("int", "str", "list", "dict", "bool", "float", "bytes", "type", "object", "property", "classmethod", "print"),
     *("self-", "cls", "payload", "plan_of", "publish", "discard", "loan", "emit", "message", "Message", "codec"),
     *("mapping", "sequence", "array", "u8", "U8", "string", "time", "from_dict", "to_dict", "declared", "groups"),
+    *("request", "response", "data", "timeout", "feedback_qos", "handler", "decider", "status", "complete", "goal"),
     *("2d", "3-D", "__init__", "_meta", "-x-", "A.B".replace(".", "-"), "import-os", "format", "field", "dataclass"),
 ]
 TEXTS = ["", '"', "'", '"""', "\\", "\n", "{x}", "%s", "\u202e", "😀", "\x00", "'); import os  #", "${a}"]
@@ -76,6 +90,19 @@ class Draw:
         words = self.chance.sample(WORDS, self.chance.randint(1, 4))
         return tuple(Topic(word, self.chance.choice(list(QoSProfile)[:2]), self.format()) for word in words)
 
+    def services(self) -> tuple[Service, ...]:
+        words = self.chance.sample(WORDS, self.chance.randint(0, 2))
+        return tuple(Service(word, self.format(), self.format()) for word in words)
+
+    def actions(self) -> tuple[Action, ...]:
+        words = self.chance.sample(WORDS, self.chance.randint(0, 2))
+        return tuple(Action(word, self.format(), self.feedback(), self.format()) for word in words)
+
+    def feedback(self) -> Feedback | None:
+        if self.chance.random() < 0.3:
+            return None
+        return Feedback(self.chance.choice(list(QoSProfile)), MessageFormat(self.fields(2)))
+
     def format(self) -> MessageFormat | None:
         return None if self.chance.random() < 0.15 else MessageFormat(self.fields(2))
 
@@ -100,6 +127,11 @@ class Draw:
             return self.chance.random() < 0.5
         return self.chance.choice(INTEGERS[token]) if token in INTEGERS else self.chance.choice((0.5, -0.0, 1e-30))
 
+    def values(self, plan: Plan[Any]) -> list[Any]:
+        """A value for every field of the plan's payload."""
+        fields = () if plan.message_format is None else plan.message_format.fields
+        return [self.value(field.type, dict(plan.classes), field.name) for field in fields]
+
     def value(self, kind: FieldType, classes: dict[str, type], path: str) -> Any:
         if isinstance(kind, Object):
             inner = [self.value(field.type, classes, f"{path}.{field.name}") for field in kind.fields]
@@ -112,13 +144,28 @@ class Draw:
 
 
 def manifests(seed: int) -> tuple[NodeManifest, NodeManifest]:
-    """A producer, and a consumer of everything that it emits."""
+    """A producer, and a consumer of everything that it offers."""
     draw = Draw(seed)
     execution = Execution(Language.PYTHON, draw.parameters(2), run_cmd=("x",))
-    producer = NodeManifest(Reference("producer", "v1"), execution, emitted_topics=draw.topics())
+    producer = NodeManifest(
+        Reference("producer", "v1"),
+        execution,
+        emitted_topics=draw.topics(),
+        exposed_services=draw.services(),
+        exposed_actions=draw.actions(),
+    )
     slot = Slot(SlotKind.NODE, draw.chance.choice(WORDS), producer.reference)
-    consumed = tuple(Consumed(slot.link_id, topic.name) for topic in producer.emitted_topics)
-    consumer = NodeManifest(Reference("consumer", "v1"), execution, slots=(slot,), consumed_topics=consumed)
+    topics, services, actions = (
+        tuple(Consumed(slot.link_id, member.name) for member in producer.offered(surface)) for surface in Surface
+    )
+    consumer = NodeManifest(
+        Reference("consumer", "v1"),
+        execution,
+        slots=(slot,),
+        consumed_topics=topics,
+        consumed_services=services,
+        consumed_actions=actions,
+    )
     return producer, consumer
 
 
@@ -133,7 +180,7 @@ def imported(manifest: NodeManifest, producer: NodeManifest, directory: Path, mo
 
 
 def modules_of(package: Any) -> list[Any]:
-    """The topic modules of a category."""
+    """The modules of a category."""
     return [getattr(package, name) for name in getattr(package, "__all__", ())]
 
 
@@ -155,40 +202,86 @@ def test_packages_of_random_manifests_import_and_round_trip(
     for seed in range(20 * block, 20 * block + 20):
         producer, consumer = manifests(seed)
         with monkeypatch.context() as patched:
-            emitted = imported(producer, producer, tmp_path / ".peppy", patched)
-            _check_parameters(emitted, producer)
-            payloads = _emitted_payloads(emitted, Draw(seed))
+            offering = imported(producer, producer, tmp_path / ".peppy", patched)
         with monkeypatch.context() as patched:
-            consumed = imported(consumer, producer, tmp_path / ".peppy", patched)
-            _check_received(consumed, payloads)
+            using = imported(consumer, producer, tmp_path / ".peppy", patched)
+        _check_parameters(offering, producer)
+        draw = Draw(seed)
+        _check_topics(offering.emitted_topics, using.consumed_topics, draw)
+        _check_services(offering.exposed_services, using.consumed_services, draw)
+        _check_actions(offering.exposed_actions, using.consumed_actions, draw)
         shutil.rmtree(tmp_path / ".peppy")
     for name in [name for name in sys.modules if name.partition(".")[0] == "peppygen"]:
         del sys.modules[name]
 
 
-def _emitted_payloads(package: Any, draw: Draw) -> dict[str, bytes]:
-    """One payload per topic of the package."""
-    payloads: dict[str, bytes] = {}
-    for module in modules_of(package.emitted_topics):
-        plan = module._PLAN
-        fields = () if plan.message_format is None else plan.message_format.fields
-        values = [draw.value(field.type, dict(plan.classes), field.name) for field in fields]
-        payloads[module._TOPIC.name] = joined(plan.encode(*values))
-    return payloads
+def _check_topics(emitted: Any, consumed: Any, draw: Draw) -> None:
+    emitting = {module._TOPIC.name: module for module in modules_of(emitted)}
+    receiving = {module._TOPIC.name: module for module in modules_of(consumed)}
+    assert set(emitting) == set(receiving)
+    for name, module in receiving.items():
+        plan = emitting[name]._PLAN
+        _check_received(module, "Message", module._PLAN, joined(plan.encode(*draw.values(plan))))
 
 
-def _check_received(package: Any, payloads: dict[str, bytes]) -> None:
-    modules = modules_of(package.consumed_topics)
-    assert {module._TOPIC.name for module in modules} == set(payloads)
-    for module in modules:
-        payload = payloads[module._TOPIC.name]
-        message = module._PLAN.decode(payload)
-        if message is None:
-            assert payload == b""
-            continue
-        assert type(message) is module.Message
-        values = [getattr(message, name) for name in message.__struct_fields__]
-        assert joined(module._PLAN.encode(*values)) == payload
+def _check_services(exposed: Any, consumed: Any, draw: Draw) -> None:
+    serving = {module.SERVICE_NAME: module for module in modules_of(exposed)}
+    calling = {module.SERVICE_NAME: module for module in modules_of(consumed)}
+    assert set(serving) == set(calling)
+    for name, server in serving.items():
+        caller = calling[name]
+        _check_received(server, "RequestData", server._REQUEST, message_of(caller._REQUEST, caller, "Request", draw))
+        _check_received(
+            caller, "ResponseData", caller._RESPONSE, message_of(server._RESPONSE, server, "Response", draw)
+        )
+
+
+def _check_actions(exposed: Any, consumed: Any, draw: Draw) -> None:
+    serving = {module.ACTION_NAME: module for module in modules_of(exposed)}
+    calling = {module.TARGET_ACTION_NAME: module for module in modules_of(consumed)}
+    assert set(serving) == set(calling)
+    for name, server in serving.items():
+        client = calling[name]
+        _check_received(server, "GoalRequestData", server._GOAL, message_of(client._GOAL, client, "GoalRequest", draw))
+        for method in ("complete", "complete_cancelled"):
+            payload = sent_by(server.GoalContext, method, draw.values(server._RESULT))
+            _check_received(client, "ResultResponseData", client._RESULT, payload)
+        assert hasattr(server.GoalContext, "publish_feedback") == hasattr(server, "_FEEDBACK")
+        assert hasattr(client.ActionHandle, "on_next_feedback_message") == hasattr(client, "_FEEDBACK")
+        if hasattr(server, "_FEEDBACK"):
+            payload = sent_by(server.GoalContext, "publish_feedback", draw.values(server._FEEDBACK))
+            _check_received(client, "FeedbackMessage", client._FEEDBACK, payload)
+
+
+def message_of(plan: Plan[Any], module: Any, kind: str, draw: Draw) -> bytes:
+    """The payload of a message of the module's class `kind`, which a module without that payload has not."""
+    if plan.message_format is None:
+        return joined(plan.encode_message(None))
+    return joined(plan.encode_message(getattr(module, kind)(*draw.values(plan))))
+
+
+def sent_by(kind: Any, method: str, values: list[Any]) -> bytes:
+    """The payload that a method of a generated class hands to the library."""
+    payloads: list[bytes | Gathered] = []
+
+    async def take(payload: bytes | Gathered) -> None:
+        payloads.append(payload)
+
+    with pytest.raises(StopIteration):
+        getattr(kind, method)(SimpleNamespace(**{f"_{method}": take}), *values).send(None)
+    (payload,) = payloads
+    return joined(payload)
+
+
+def _check_received(module: Any, kind: str, plan: Plan[Any], payload: bytes) -> None:
+    """The payload decodes into the module's class `kind`, whose fields give the same payload again."""
+    message = plan.decode(payload)
+    if plan.message_format is None:
+        assert (message, payload) == (None, b"")
+        assert not hasattr(module, kind)
+        return
+    assert type(message) is getattr(module, kind)
+    assert joined(plan.encode_message(message)) == payload
 
 
 def _check_parameters(package: Any, manifest: NodeManifest) -> None:

@@ -51,6 +51,7 @@ def consumed_service(consumed: Consumed, module_name: str, service: Service, pro
     result = "Response" if service.response else "None"
     arguments = [literal(consumed.link_id), "SERVICE_NAME", "_REQUEST", "_RESPONSE", result]
     called = Call("_services.ConsumedService(", arguments)
+    annotation = "" if service.response else ": _services.ConsumedService[None]"
     return module(
         f"Service `{service.name}` of `{provider}`, called through the slot `{consumed.link_id}`.",
         imports({"collections.abc": sequences_of(request), "typing": ["NamedTuple"] if service.response else []}),
@@ -61,7 +62,7 @@ def consumed_service(consumed: Consumed, module_name: str, service: Service, pro
         answer if service.response else "",
         plan("_REQUEST", f"{module_name} request", service.request, request, request.root)
         + plan("_RESPONSE", f"{module_name} response", service.response, response, response.root)
-        + f"{called.text(before='_SERVICE = ')}\n",
+        + f"{called.text(before=f'_SERVICE{annotation} = ')}\n",
         _poll(service, result),
     )
 

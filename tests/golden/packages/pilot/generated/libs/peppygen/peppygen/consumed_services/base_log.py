@@ -17,7 +17,7 @@ class Request(Payload):
 _REQUEST_FORMAT = '[["text","string",0]]'
 _REQUEST: Plan[Request] = plan_of("base_log request", _REQUEST_FORMAT, {"": Request})
 _RESPONSE: Plan[None] = plan_of("base_log response", None, {})
-_SERVICE = _services.ConsumedService("base", SERVICE_NAME, _REQUEST, _RESPONSE, None)
+_SERVICE: _services.ConsumedService[None] = _services.ConsumedService("base", SERVICE_NAME, _REQUEST, _RESPONSE, None)
 
 
 async def poll(node_runner: NodeRunner, request: Request, timeout: float) -> None:

@@ -9,7 +9,7 @@ SERVICE_NAME = "reset"
 
 _REQUEST: Plan[None] = plan_of("base_reset request", None, {})
 _RESPONSE: Plan[None] = plan_of("base_reset response", None, {})
-_SERVICE = _services.ConsumedService("base", SERVICE_NAME, _REQUEST, _RESPONSE, None)
+_SERVICE: _services.ConsumedService[None] = _services.ConsumedService("base", SERVICE_NAME, _REQUEST, _RESPONSE, None)
 
 
 async def poll(node_runner: NodeRunner, timeout: float) -> None:
