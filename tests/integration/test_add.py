@@ -98,6 +98,29 @@ def test_two_nodes_with_one_path_are_refused(shared: LivingDaemon, tmp_path: Pat
     assert shared.refusal(request(make_node(tmp_path / "b", "x_y", tag="z"))).kind == "PathKeyCollision"
 
 
+def test_a_node_that_closes_a_circle_of_calls_is_refused(shared: LivingDaemon, tmp_path: Path):
+    def caller(name: str, callee: str | None) -> Path:
+        interfaces: dict[str, object] = {"services": {"exposes": [{"name": "s"}]}}
+        if callee is not None:
+            interfaces["services"] = {"exposes": [{"name": "s"}], "consumes": [{"link_id": "to", "name": "s"}]}
+        slots = [] if callee is None else [{"name": callee, "tag": "0.1.0", "link_id": "to"}]
+        return make_node(tmp_path, name, depends_on={"nodes": slots}, interfaces=interfaces)
+
+    shared.add(caller("imu", None))
+    shared.add(caller("viewer", "imu"))
+    error = shared.refusal(request(caller("imu", "viewer"), force=True))
+    assert error.kind == "ServiceActionInterfaceCycle"
+    assert "`imu:0.1.0 -> viewer:0.1.0 -> imu:0.1.0`" in error.message
+
+
+def test_a_service_that_the_provider_lacks_is_named_beside_those_it_has(shared: LivingDaemon, tmp_path: Path):
+    shared.add(make_node(tmp_path, "imu", interfaces={"services": {"exposes": [{"name": "set_zero"}]}}))
+    slots = {"nodes": [{"name": "imu", "tag": "0.1.0", "link_id": "imu"}]}
+    consumes = {"services": {"consumes": [{"link_id": "imu", "name": "zoom"}]}}
+    error = shared.refusal(request(make_node(tmp_path, "viewer", depends_on=slots, interfaces=consumes)))
+    assert (error.kind, error.details[0].hint) == ("DependencyNotExposed", "services of `imu:0.1.0`: `set_zero`")
+
+
 def test_adding_again_takes_the_new_files(shared: LivingDaemon, tmp_path: Path):
     source = make_node(tmp_path, files={"a": "old"})
     shared.add(source)
