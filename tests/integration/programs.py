@@ -1,4 +1,4 @@
-"""Standalone programs under test: the nodes of `telling`, started as a person would, and driven by the test."""
+"""A robot under test: nodes of `telling` as instances of a daemon and as standalone programs, driven by the test."""
 
 import os
 import signal
@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from living import WATCHDOG_SECS, LivingDaemon
+from living import WATCHDOG_SECS, LivingDaemon, configure, eventually
 from telling import NODES, Told
 
-from peppy.protocol.frames import NodeSync, StackList
+from peppy.protocol.frames import NodeStop, NodeSync, StackList
 from peppy.runtime.config import VARIABLE
 
 MAIN = """
@@ -85,3 +85,74 @@ def run(home: Path, source: Path, code: str, **variables: str) -> "subprocess.Po
 def rows(daemon: LivingDaemon) -> dict[str, str]:
     """The connected standalone programs of `stack list`: name:tag by instance id."""
     return {row.instance_id: row.node for row in daemon.ask(StackList()).standalone}
+
+
+class Robot:
+    """A daemon with the nodes of `sources` in its stack, their instances, and standalone programs."""
+
+    def __init__(self, directory: Path, *sources: Path, configuration: str = "{}") -> None:
+        self.directory = directory
+        self.daemon = LivingDaemon(directory / "home")
+        configure(self.daemon.home, configuration)
+        self.daemon.start()
+        self.sources = {source.name: source for source in sources}
+        for source in sources:
+            self.daemon.ready(source)
+        self.instances: dict[str, Told] = {}
+        self.programs: list[Program] = []
+
+    def instance(self, node: str, instance_id: str, *bindings: str) -> Told:
+        """An instance that the daemon starts; `bindings` are `KEY@VALUE`."""
+        told = Told(self.directory, instance_id)
+        arguments = [(key, value) for key, _, value in (word.partition("=") for word in told.arguments)]
+        pairs = [(key, value) for key, _, value in (word.partition("@") for word in bindings)]
+        try:
+            started = self.daemon.run(f"{node}:v1", instance_id, arguments, pairs)
+        except BaseException:
+            forget(told)
+            raise
+        told.pid, told.warnings = started.pid, started.warnings
+        self.instances[instance_id] = told.connected()
+        return told
+
+    def stop(self, instance_id: str) -> None:
+        self.daemon.ask(NodeStop((instance_id,)))
+        forget(self.instances.pop(instance_id))
+
+    def kill(self, instance_id: str) -> None:
+        """Kill an instance and wait until the daemon knows."""
+        os.kill(self.instances[instance_id].pid, signal.SIGKILL)
+        eventually(lambda: self.daemon.instance_row(instance_id).state == "failed")
+        forget(self.instances.pop(instance_id))
+
+    def program(self, node: str, more: str = "", **variables: str) -> Program:
+        """A standalone program; `more` as for `Program`."""
+        told = Told(self.directory, f"program{len(self.programs)}")
+        program = Program(self.daemon.home, self.sources[node], told, more=more, **variables)
+        self.programs.append(program)
+        return program.connected()
+
+    def peppy(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """A run of the command line."""
+        command = [sys.executable, "-m", "peppy.cli", *words]
+        return subprocess.run(command, env=self.daemon.environment, capture_output=True, text=True, check=False)
+
+    def tidy(self, *kept: str) -> None:
+        """Ends all programs, and all instances but those that are kept."""
+        for program in self.programs:
+            program.close()
+        self.programs.clear()
+        for instance_id in self.instances.keys() - set(kept):
+            self.stop(instance_id)
+        eventually(lambda: not rows(self.daemon))
+
+    def close(self) -> None:
+        self.daemon.end()
+        for told in self.instances.values():
+            forget(told)
+
+
+def forget(told: Told) -> None:
+    """Close the wire to a node."""
+    told.close()
+    told.path.unlink(missing_ok=True)

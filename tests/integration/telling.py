@@ -91,6 +91,18 @@ def write_listener(directory: Path) -> Path:
     return _write(directory / "listener", "listener", "listener.py", consumes, slots)
 
 
+def write_view(directory: Path) -> Path:
+    """A node with the slots `left`, `right` (pinned) and `rest` (from_any) for instances of `cam:v1`."""
+    slots = ", ".join(
+        f'{{ name: "cam", tag: "v1", link_id: "{link_id}", from_any: {from_any} }}'
+        for link_id, from_any in (("left", "false"), ("right", "false"), ("rest", "true"))
+    )
+    topics = (("left", "plain"), ("right", "plain"), ("rest", "plain"), ("rest", "fast"))
+    consumes = ", ".join(f'{{ link_id: "{link_id}", name: "{name}" }}' for link_id, name in topics)
+    interfaces = f"topics: {{ consumes: [{consumes}] }}"
+    return _write(directory / "view", "view", "listener.py", interfaces, f"depends_on: {{ nodes: [{slots}] }},")
+
+
 def _write(directory: Path, name: str, program: str, interfaces: str, slots: str) -> Path:
     directory.mkdir(parents=True)
     (directory / "peppy.json5").write_text(

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from living import WATCHDOG_SECS, LivingDaemon, assert_nothing_is_left, configure, eventually
-from programs import Program, environment, rows, run, sync
-from telling import Told, write_listener, write_talker
+from living import WATCHDOG_SECS, LivingDaemon, assert_nothing_is_left, eventually
+from programs import Robot, environment, rows, run, sync
+from telling import write_listener, write_talker
 
 from peppy.protocol.frames import NodeLogs, NodeRun, NodeStop, TopicInfo, TopicList
 
@@ -27,35 +27,14 @@ config = StandaloneConfig().with_parameters({"control": "", "harness": ""})
 """What the programs below begin with."""
 
 
-class Terminal:
+class Terminal(Robot):
     """A daemon with the nodes talker and listener, and a person who starts them with and without it."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.daemon = LivingDaemon(directory / "home")
-        configure(self.daemon.home, f"{{ topics: {{ depth: {{ standard: {DEPTH} }} }} }}")
-        self.daemon.start()
-        self.sources = {"talker": write_talker(directory), "listener": write_listener(directory)}
-        for source in self.sources.values():
-            self.daemon.ready(source)
+        sources = write_talker(directory), write_listener(directory)
+        super().__init__(directory, *sources, configuration=f"{{ topics: {{ depth: {{ standard: {DEPTH} }} }} }}")
+        for source in sources:
             sync(self.daemon, source)
-        self.programs: list[Program] = []
-        self.instances: list[Told] = []
-
-    def program(self, node: str, more: str = "", **variables: str) -> Program:
-        """A standalone program that does what it is told."""
-        told = Told(self.directory, f"program{len(self.programs)}")
-        program = Program(self.daemon.home, self.sources[node], told, more=more, **variables)
-        self.programs.append(program)
-        return program.connected()
-
-    def instance(self, node: str, instance_id: str, **bindings: str) -> Told:
-        """An instance that the daemon starts."""
-        told = Told(self.directory, instance_id)
-        self.instances.append(told)
-        arguments = [(key, value) for key, _, value in (word.partition("=") for word in told.arguments)]
-        told.pid = self.daemon.run(f"{node}:v1", instance_id, arguments, list(bindings.items())).pid
-        return told.connected()
 
     def runs(self, code: str, node: str = "talker") -> "subprocess.CompletedProcess[str]":
         """A whole run of a program that ends by itself."""
@@ -63,28 +42,12 @@ class Terminal:
         output, errors = process.communicate(timeout=WATCHDOG_SECS)
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
-    def peppy(self, *words: str) -> str:
-        """What `peppy` prints."""
-        words = (sys.executable, "-m", "peppy.cli", *words)
-        return subprocess.run(words, env=self.daemon.environment, capture_output=True, text=True, check=True).stdout
-
-    def tidy(self) -> None:
-        for program in self.programs:
-            program.close()
-        for told in self.instances:
-            self.daemon.ask(NodeStop((told.instance_id,)))
-            told.close()
-            told.path.unlink()
-        self.programs.clear()
-        self.instances.clear()
-        eventually(lambda: not rows(self.daemon))
-
 
 @pytest.fixture(scope="module")
 def _terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     terminal = Terminal(tmp_path_factory.mktemp("t"))
     yield terminal
-    terminal.daemon.end()
+    terminal.close()
     assert_nothing_is_left(terminal.daemon.home)
 
 
@@ -192,7 +155,7 @@ def test_case_42_every_slot_takes_everybody(terminal: Terminal):
 
 def test_case_44_an_instance_is_bound_to_a_program_also_after_its_restart(terminal: Terminal):
     talker = terminal.program("talker", ".with_instance_id('s1')")
-    listener = terminal.instance("listener", "l1", main="s1")
+    listener = terminal.instance("listener", "l1", "main@s1")
     listener.call("subscribe", topic="main_plain")
     listener.call("subscribe", topic="rest_plain")
     talker.call("publish", topic="plain")
@@ -217,11 +180,11 @@ def test_a_program_of_another_node_or_that_is_not_connected_cannot_be_bound(term
 
 def test_stack_list_shows_programs_in_the_bindings_table_only(terminal: Terminal):
     program = terminal.program("talker", ".with_instance_id('s1').with_node_name('mic')")
-    text = terminal.peppy("stack", "list")
+    text = terminal.peppy("stack", "list").stdout
     (row,) = [line for line in text.splitlines() if "s1" in line]
     assert [cell.strip() for cell in row.split("│")[1:-1]] == ["mic:v1", "s1", "standalone", "-", "(any)"]
     assert text.count("mic:v1") == 1
-    data = json.loads(terminal.peppy("stack", "list", "--json"))["data"]
+    data = json.loads(terminal.peppy("stack", "list", "--json").stdout)["data"]
     assert data["standalone"] == [{"instance_id": "s1", "node": "mic:v1", "pid": program.pid}]
 
 
@@ -231,7 +194,7 @@ def test_topics_of_a_program_are_seen_although_its_node_is_not_in_the_stack(term
     talker.call("publish", topic="plain", count=3)
     (row,) = terminal.daemon.ask(TopicList()).topics
     assert (row.address, row.node, row.qos, row.published) == ("s1/plain", "mic:v1", "Standard", 3)
-    assert "number: u64" in terminal.peppy("topic", "info", "s1/plain")
+    assert "number: u64" in terminal.peppy("topic", "info", "s1/plain").stdout
     echo = subprocess.Popen(
         [sys.executable, "-m", "peppy.cli", "topic", "echo", "plain", "-n", "1"],
         env=terminal.daemon.environment,
@@ -282,7 +245,7 @@ def test_a_killed_program_gives_its_id_up(terminal: Terminal):
 
 def test_a_program_goes_on_without_the_daemon_and_comes_back_under_its_id(terminal: Terminal):
     talker, listener = terminal.program("talker"), terminal.program("listener")
-    bound = terminal.instance("listener", "l1", main="standalone")
+    bound = terminal.instance("listener", "l1", "main@standalone")
     for reader in (listener, bound):
         reader.call("subscribe", topic="main_plain")
     talker.call("publish", topic="plain")

@@ -6,11 +6,10 @@ from typing import Any
 
 sys.path.insert(0, ".peppy/libs/peppygen")
 
-from peppygen import NodeBuilder, NodeRunner
-from peppygen.consumed_topics import main_fast, main_plain, rest_plain
+from peppygen import NodeBuilder, NodeRunner, consumed_topics
 from peppygen.parameters import Parameters
 
-TOPICS = {"main_fast": main_fast, "main_plain": main_plain, "rest_plain": rest_plain}
+TOPICS = {name: getattr(consumed_topics, name) for name in consumed_topics.__all__}
 
 
 class Listener:
