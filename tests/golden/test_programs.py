@@ -58,6 +58,96 @@ async def consume(runner: NodeRunner) -> None:
     assert_type(await ping_ping.on_next_message_received(runner), tuple[str, None])
 """
 
+SERVER = """\
+from typing import assert_type
+
+import numpy
+from peppygen import NodeRunner
+from peppygen.exposed_actions import move, patrol, wave
+from peppygen.exposed_services import log, plan, read_status, reset
+
+
+def find(request: plan.Request) -> plan.Response:
+    assert_type(request.instance_id, str)
+    assert_type(request.data.class_, str)
+    assert_type(request.data.data, bytes | None)
+    return plan.Response(data=plan.ResponseData(points=numpy.zeros(3)), str="", names=("a", "b"))
+
+
+async def tell(_request: read_status.Request) -> read_status.Response:
+    cells = [read_status.ResponseBatteryCellsItem(millivolts=3700)]
+    return read_status.Response(read_status.ResponseBattery(90, cells), errors=[], note=None)
+
+
+async def serve(runner: NodeRunner) -> None:
+    await plan.handle_next_request(runner, find)
+    await read_status.handle_next_request(runner, tell)
+    await log.handle_next_request(runner, lambda request: print(request.data.text))
+    await reset.handle_next_request(runner, lambda _request: None)
+
+
+async def decide(request: move.GoalRequest) -> move.GoalResponse:
+    return move.GoalResponse.accept() if request.data.speed else move.GoalResponse.reject("too slow")
+
+
+async def act(runner: NodeRunner) -> None:
+    moving = await move.ActionHandle.expose(runner)
+    goal = await moving.handle_goal_next_request(decide)
+    if goal is not None:
+        assert_type(goal.request().data.target.pose, list[float])
+        await goal.complete(move.ResultStatus(0, "there"), [move.ResultPathItem(x=0, y=1)], complete=True)
+    patrolling = await patrol.ActionHandle.expose(runner)
+    round_trip = await patrolling.handle_goal_next_request(lambda _goal: patrol.GoalResponse.accept())
+    if round_trip is not None:
+        await round_trip.publish_feedback("door", 1.0, 2, patrol.FeedbackRequest("?"), numpy.zeros(2), ["a"], b"")
+        await round_trip.complete_cancelled()
+    waving = await wave.ActionHandle.expose(runner)
+    hello = await waving.handle_goal_next_request(lambda _goal: wave.GoalResponse.accept())
+    assert_type(hello, wave.GoalContext | None)
+"""
+
+CALLER = """\
+from typing import assert_type
+
+import numpy
+from numpy import float32
+from numpy.typing import NDArray
+from peppygen import NodeRunner, QoSProfile
+from peppygen.consumed_actions import any_base_move as move
+from peppygen.consumed_actions import base_patrol, base_wave
+from peppygen.consumed_services import any_base_read_status as read_status
+from peppygen.consumed_services import base_log, base_plan, base_reset
+
+
+async def call(runner: NodeRunner) -> None:
+    inner = base_plan.RequestRequest(goal=[1, 2, 3], grid=numpy.zeros((2, 2), "u1"))
+    request = base_plan.Request("c", 1.0, inner, handler=True, data=None, stamps=[1.0])
+    planned = await base_plan.poll(runner, request, timeout=1.0)
+    assert_type(planned.data.data.points, NDArray[float32])
+    assert_type(planned.instance_id, str)
+    status = await read_status.poll(runner, 0.5)
+    assert_type(status.data.battery.cells[0].millivolts, int)
+    assert_type(await base_log.poll(runner, base_log.Request("text"), 1), None)
+    assert_type(await base_reset.poll(runner, 1), None)
+
+
+async def send(runner: NodeRunner) -> None:
+    target = move.GoalRequestTarget(pose=[0.0] * 7, frame_id="map")
+    moving = await move.ActionHandle.fire_goal(runner, move.GoalRequest(target, None), timeout=2.0)
+    assert_type(moving, move.ActionHandle)
+    assert_type(moving.data.error_message, str | None)
+    result = await moving.get_result(5.0)
+    assert_type(result.data, move.ResultResponseData | None)
+    if result.status is move.ResultStatus.COMPLETED and result.data is not None:
+        assert_type(result.data.status.code, int)
+    patrolling = await base_patrol.ActionHandle.fire_goal(runner, 2.0, QoSProfile.Reliable)
+    assert_type((await patrolling.on_next_feedback_message()).from_, str)
+    assert_type(patrolling.feedback_lost(), int)
+    answer = await patrolling.cancel_goal(1.0)
+    assert_type(answer.state is base_patrol.CancelState.SIGNALLED, bool)
+    waving = await base_wave.ActionHandle.fire_goal(runner, timeout=2.0)
+    assert_type((await waving.get_result(1.0)).status, base_wave.ResultStatus)
+"""
 
 IMPORTED_BEFORE = """\
 import asyncio
@@ -68,7 +158,7 @@ from peppygen.parameters import Parameters
 
 
 def example(title: str) -> str:
-    """The program below a heading of the reference."""
+    """The first program below a heading of the reference."""
     found = re.search(rf"### [\d.]+ {title}\n.*?```python\n(.*?)```", REFERENCE.read_text(), re.DOTALL)
     assert found, title
     return found[1]
@@ -83,6 +173,12 @@ def programs() -> dict[str, tuple[str, str]]:
         "new_node": ("ping", scaffold("hello_world", "uv")["src/hello_world/__main__.py"]),
         "producer": ("camera", PRODUCER),
         "consumer": ("viewer", CONSUMER),
+        "service_server": ("base", example("Service")),
+        "service_caller": ("pilot", example("Caller of a service")),
+        "action_server": ("base", example("Action server")),
+        "action_client": ("pilot", example("Action client")),
+        "server": ("base", SERVER),
+        "caller": ("pilot", CALLER),
     }
 
 

@@ -124,6 +124,7 @@ def consumed_action(consumed: Consumed, module_name: str, action: Action, provid
     plans = ["_GOAL", "_FEEDBACK" if action.feedback else "None", "_RESULT"]
     arguments = [literal(consumed.link_id), "TARGET_ACTION_NAME", *plans, "ResultResponse"]
     called = Call("_actions.ConsumedAction(", arguments)
+    annotation = "" if action.feedback else ": _actions.ConsumedAction[None, ResultResponse]"
     return module(
         f"Action `{action.name}` of `{provider}`, called through the slot `{consumed.link_id}`.",
         imports({"collections.abc": sequences_of(goal), "typing": ["NamedTuple", "Self"]}),
@@ -137,7 +138,7 @@ def consumed_action(consumed: Consumed, module_name: str, action: Action, provid
         plan("_GOAL", f"{module_name} goal", action.goal, goal, goal.root)
         + _feedback_plan(action, module_name, feedback)
         + plan("_RESULT", f"{module_name} result", action.result, result, result.root)
-        + f"{called.text(before='_ACTION = ')}\n",
+        + f"{called.text(before=f'_ACTION{annotation} = ')}\n",
         _client_handle(action, feedback.root),
     )
 

@@ -71,7 +71,9 @@ _RESULT: Plan[ResultResponseData] = plan_of(
     _RESULT_FORMAT,
     {"status": ResultResponseDataStatus, "path": ResultResponseDataPathItem, "": ResultResponseData},
 )
-_ACTION = _actions.ConsumedAction("any-base", TARGET_ACTION_NAME, _GOAL, None, _RESULT, ResultResponse)
+_ACTION: _actions.ConsumedAction[None, ResultResponse] = _actions.ConsumedAction(
+    "any-base", TARGET_ACTION_NAME, _GOAL, None, _RESULT, ResultResponse
+)
 
 
 class ActionHandle(_actions.ClientHandle[None, ResultResponse]):

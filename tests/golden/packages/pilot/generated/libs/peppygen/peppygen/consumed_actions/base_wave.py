@@ -25,7 +25,9 @@ class ResultResponse(NamedTuple):
 
 _GOAL: Plan[None] = plan_of("base_wave goal", None, {})
 _RESULT: Plan[None] = plan_of("base_wave result", None, {})
-_ACTION = _actions.ConsumedAction("base", TARGET_ACTION_NAME, _GOAL, None, _RESULT, ResultResponse)
+_ACTION: _actions.ConsumedAction[None, ResultResponse] = _actions.ConsumedAction(
+    "base", TARGET_ACTION_NAME, _GOAL, None, _RESULT, ResultResponse
+)
 
 
 class ActionHandle(_actions.ClientHandle[None, ResultResponse]):
