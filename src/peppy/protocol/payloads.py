@@ -63,6 +63,11 @@ def pack_pieces(pieces: Iterable[tuple[Any, int]], length: int, what: str) -> Pa
             with memoryview(buffer).cast("B") as octets:
                 room[offset : offset + len(octets)] = octets
         return Packed(bytes(room))
+    return Packed(b"", length, sealed(pieces, length))
+
+
+def sealed(pieces: Iterable[tuple[Any, int]], length: int) -> int:
+    """A memfd of `length` bytes, every buffer at its offset, which nobody can change any more. Raises OSError."""
     memfd = os.memfd_create("peppy-payload", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(memfd, length)
@@ -73,7 +78,7 @@ def pack_pieces(pieces: Iterable[tuple[Any, int]], length: int, what: str) -> Pa
     except BaseException:
         os.close(memfd)
         raise
-    return Packed(b"", length, memfd)
+    return memfd
 
 
 def _write(fd: int, octets: memoryview, offset: int) -> None:

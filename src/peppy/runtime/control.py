@@ -203,7 +203,7 @@ class ControlThread:
                 self.config = self._standalone.welcomed(config, answer)
             with self._lock:
                 self._connection, self._opening = connection, None
-            self.link.use(connection)
+            self.link.use(connection, answer.epoch)
         except (ConnectionClosed, TimeoutError) as error:
             connection.close()
             raise DaemonUnavailable(f"the daemon at `{config.socket}` does not answer") from error

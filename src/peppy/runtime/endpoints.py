@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from time import monotonic_ns
 
 from peppy.errors import PeppyError
 from peppy.protocol.answers import Answer
@@ -27,6 +26,7 @@ from peppy.protocol.calls import (
 from peppy.protocol.frame import Received, close_all
 from peppy.protocol.frames import Frame
 from peppy.protocol.payloads import NOTHING, Packed
+from peppy.runtime.delivery import Delivery, Refuse
 from peppy.runtime.link import Link
 
 QUEUED = 256
@@ -36,58 +36,6 @@ LONGEST_ERROR = 4096
 """Characters of an error text that travels."""
 
 Key = tuple[str, str, str | None]
-
-
-class Delivery:
-    """One request, a call or a goal, from its arrival to its answer. `received` holds payload and descriptors: they
-    are its taker's.
-
-    `withdrawn` is set by the control thread when the caller has given up or is gone, and `when_withdrawn` called.
-    `generation` is that of the connection it came on: on another one it has no answer.
-    """
-
-    __slots__ = ("endpoint", "frame", "generation", "received", "when_withdrawn", "withdrawn")
-
-    def __init__(self, endpoint: "Endpoint", frame: Deliver, received: Received) -> None:
-        self.endpoint = endpoint
-        self.frame = frame
-        self.received = received
-        self.generation = 0
-        self.withdrawn = False
-        self.when_withdrawn: Callable[[], None] | None = None
-
-    @property
-    def number(self) -> int:
-        """What the daemon calls it."""
-        return self.frame.delivery
-
-    @property
-    def caller_instance_id(self) -> str:
-        """Who asks."""
-        return self.frame.caller_instance_id
-
-    @property
-    def caller_core_node(self) -> str:
-        """The core node that the caller belongs to."""
-        return self.frame.caller_core_node
-
-    @property
-    def goal_id(self) -> str | None:
-        """The goal's id; None for a call."""
-        return self.frame.goal_id
-
-    @property
-    def feedback_qos(self) -> int:
-        """The profile that the client asks for; -1 where the declaration decides."""
-        return self.frame.feedback_qos
-
-    def is_dead(self) -> bool:
-        """Whether nobody waits for its answer any more."""
-        return self.withdrawn or monotonic_ns() >= self.frame.deadline_ns
-
-
-Refuse = Callable[[Delivery, str], None]
-"""Answers a request that is not taken, with a text; called on the control thread or the loop."""
 
 
 class Endpoint:
@@ -142,7 +90,7 @@ class Endpoint:
             payload.close()
 
     def answer(self, delivery: Delivery, frame: Frame, fds: tuple[int, ...] = (), payload: bytes = b"") -> int:
-        """Send the one final answer; 0 when nobody waits for it any more: then nothing was sent."""
+        """Send the one final answer; 0 when it reaches nobody: it has one already, or there is no daemon."""
         return self._room.answer(delivery, frame, fds, payload)
 
     def close(self) -> None:
@@ -161,6 +109,7 @@ class Endpoints:
         self._by_id: dict[int, Endpoint] = {}
         self._deliveries: dict[int, Delivery] = {}
         self._last_endpoint = 0
+        self._epoch: str | None = None
         self._ended = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -186,6 +135,7 @@ class Endpoints:
                 endpoint.ended = True
                 return endpoint
             self._by_key[key] = self._by_id[endpoint.endpoint_id] = endpoint
+            self._epoch = self._epoch or self._link.epoch
             self._register(endpoint)
         return endpoint
 
@@ -244,9 +194,7 @@ class Endpoints:
 
     def answer(self, delivery: Delivery, frame: Frame, fds: tuple[int, ...], payload: bytes) -> int:
         """As `Endpoint.answer`."""
-        if not self.forget(delivery):
-            return 0
-        return self._link.send(frame, fds, payload, only_on=delivery.generation)
+        return self._link.send(frame, fds, payload) if self.forget(delivery) else 0
 
     def drop(self, delivery: Delivery) -> None:
         """Forget a request that nobody has taken, with its descriptors; of a goal the daemon is told."""
@@ -267,8 +215,9 @@ class Endpoints:
             return True
 
     def _take(self, endpoint: Endpoint) -> Delivery | None:
-        """The first request that somebody still waits for. Under the lock."""
-        while endpoint.queue:
+        """The first request that somebody still waits for; none without a daemon, whose successor may bring those whose
+        acknowledgement was lost once more. Under the lock."""
+        while endpoint.queue and self._link.connected:
             delivery = endpoint.queue.popleft()
             if not delivery.is_dead():
                 return delivery
@@ -310,21 +259,25 @@ class Endpoints:
         return {Discover: self._discover, Deliver: self._deliver, Withdrawn: self._withdrawn}
 
     def connection_lost(self) -> None:
-        """What is queued has no answer on the next connection: its caller gives up or sends it again."""
-        with self._lock:
-            queued = [delivery for endpoint in self._by_id.values() for delivery in endpoint.queue]
-            for endpoint in self._by_id.values():
-                endpoint.queue.clear()
-        for delivery in queued:
-            self._forget(delivery)
+        """What is queued waits: it depends on the next daemon."""
 
     def register_again(self) -> None:
-        """Tell the daemon what is served here."""
+        """Tell the daemon what is served here. Another daemon brings anew what somebody still waits for."""
         with self._lock:
+            if self._link.epoch != self._epoch:
+                self._epoch = self._link.epoch
+                self._forget_queued()
             generation = self._link.generation
             for endpoint in self._by_id.values():
                 if endpoint.generation != generation:
                     self._register(endpoint)
+                self._wake(endpoint)
+
+    def _forget_queued(self) -> None:
+        for endpoint in self._by_id.values():
+            for delivery in endpoint.queue:
+                self._forget(delivery)
+            endpoint.queue.clear()
 
     def _register(self, endpoint: Endpoint) -> None:
         """Under the lock: an endpoint and its end are told in their order, and once on each connection."""
@@ -349,33 +302,35 @@ class Endpoints:
         frame = received.frame
         assert isinstance(frame, Deliver)
         with self._lock:
-            generation = self._link.generation
             endpoint = self._by_id.get(frame.endpoint_id)
             known = self._deliveries.get(frame.delivery)
-            if known is not None:  # its acknowledgement was lost with the former connection, a handler has it
-                known.generation = self._link.send(Acknowledge(frame.delivery))
+            if known is not None:  # its acknowledgement was lost with the former connection
+                self._link.send(Acknowledge(frame.delivery))
             elif endpoint is not None:
-                self._queue(endpoint, frame, received, generation)
+                self._queue(endpoint, frame, received)
                 return
         close_all(received.fds)
 
-    def _queue(self, endpoint: Endpoint, frame: Deliver, received: Received, generation: int) -> None:
+    def _queue(self, endpoint: Endpoint, frame: Deliver, received: Received) -> None:
         """Acknowledge a request and put it in its queue, or refuse it. Under the lock."""
         delivery = Delivery(endpoint, frame, received)
-        delivery.generation = generation
         self._deliveries[frame.delivery] = delivery
         if len(endpoint.queue) >= QUEUED:
             self._forget_dead(endpoint)
         if len(endpoint.queue) >= QUEUED:
             endpoint.refuse(delivery, f"{endpoint.kind} `{endpoint.name}` is overloaded: {QUEUED} requests wait")
             self.drop(delivery)
-        elif not self._link.send(Acknowledge(frame.delivery), only_on=generation):
-            self.drop(delivery)  # the connection has ended: nobody may run it
+        elif not self._link.send(Acknowledge(frame.delivery)):
+            self._forget(delivery)  # the connection has ended: nobody may run it
         else:
             endpoint.queue.append(delivery)
-            if endpoint.waiting and self._loop is not None:
-                with suppress(RuntimeError):  # the loop is closed
-                    self._loop.call_soon_threadsafe(self._hand_out, endpoint)
+            self._wake(endpoint)
+
+    def _wake(self, endpoint: Endpoint) -> None:
+        """Let the loop hand out, if somebody waits there. Under the lock."""
+        if endpoint.waiting and endpoint.queue and self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._hand_out, endpoint)
 
     def _forget_dead(self, endpoint: Endpoint) -> None:
         """Make room in a full queue."""

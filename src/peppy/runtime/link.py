@@ -26,6 +26,8 @@ class Link:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connection: BlockingConnection | None = None
+        self.epoch = ""
+        """Names the run of the daemon that is, or was last, connected."""
         self._last_generation = 0
         self._last_request = 0
         self._asked: dict[int, tuple[type[Answer], Answered]] = {}
@@ -83,9 +85,10 @@ class Link:
 
     # --- for the control thread ----------------------------------------------------------------------------------
 
-    def use(self, connection: BlockingConnection) -> None:
+    def use(self, connection: BlockingConnection, epoch: str) -> None:
         """Send on this connection from now on."""
         with self._lock:
+            self.epoch = epoch
             self._connection = connection
             self._last_generation += 1
 

@@ -11,7 +11,8 @@ from peppy.errors import DecodeError
 from peppy.protocol.calls import Answered, Call
 from peppy.protocol.payloads import payload_of
 from peppy.runtime.calls import packed
-from peppy.runtime.endpoints import Delivery, Endpoint
+from peppy.runtime.delivery import Delivery
+from peppy.runtime.endpoints import Endpoint
 from peppy.runtime.subject import Subject
 
 if TYPE_CHECKING:

@@ -1,21 +1,19 @@
 """The control thread against a daemon made by the test (docs/design/protocol.md; docs/reference/daemon.md, 4.1)."""
 
 import os
-import socket
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 import msgspec
 import pytest
+from fake_daemon import LIMIT, WELCOME, FakeDaemon, heard, start
 from runtime_topics import PRODUCER, Bench, on_loop, put
 
 from peppy.errors import DaemonUnavailable, NodeStartupError, PeppyError
 from peppy.protocol.answers import ProbeAnswer, Subscribed
 from peppy.protocol.blocking import BlockingConnection
-from peppy.protocol.frame import Received
 from peppy.protocol.frames import (
     Attach,
     Attachment,
@@ -25,9 +23,7 @@ from peppy.protocol.frames import (
     DoorbellGone,
     Ending,
     Failed,
-    Frame,
     Healthy,
-    Hello,
     Info,
     NodeStop,
     Probe,
@@ -38,94 +34,8 @@ from peppy.protocol.frames import (
     StreamOpen,
     Subscribe,
     Unsubscribe,
-    Welcome,
 )
-from peppy.runtime.config import Lifecycle, NodeInstance, RuntimeConfig
 from peppy.runtime.control import ControlThread
-
-LIMIT = 60.0
-WELCOME = Welcome(1, "0.1.0", 1, "core", "epoch")
-
-
-class FakeDaemon:
-    """Says what a test makes it say."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "run" / "daemon.sock"
-        self.path.parent.mkdir()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.path))
-        self._listener.listen()
-        self._listener.settimeout(LIMIT)
-        self.peers: list[BlockingConnection] = []
-
-    def accept(self, answer: Frame = WELCOME) -> BlockingConnection:
-        """Wait for a node, hear its hello and answer it."""
-        connected, _ = self._listener.accept()
-        peer = BlockingConnection(connected)
-        self.peers.append(peer)
-        assert isinstance(peer.receive(LIMIT).frame, Hello)
-        peer.send(answer)
-        return peer
-
-    def close(self) -> None:
-        self._listener.close()
-        for peer in self.peers:
-            peer.close()
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeDaemon]:
-    daemon = FakeDaemon(tmp_path)
-    yield daemon
-    daemon.close()
-
-
-@pytest.fixture
-def control_of(fake: FakeDaemon) -> Iterator[Callable[..., ControlThread]]:
-    """Makes control threads that are connected to the fake daemon."""
-    made: list[ControlThread] = []
-
-    def make(shutdown: Callable[[], None] = lambda: None, grace: float = 180.0) -> ControlThread:
-        instance = NodeInstance(PRODUCER)
-        lifecycle = Lifecycle(daemon_grace_secs=grace)
-        config = RuntimeConfig(1, str(fake.path), "cam", "v1", "core", instance, lifecycle=lifecycle)
-        control = ControlThread(config, "0.1.0", shutdown)
-        made.append(control)
-        return control
-
-    yield make
-    for control in made:
-        control.close()
-
-
-@pytest.fixture
-def control(control_of: Callable[..., ControlThread], fake: FakeDaemon) -> ControlThread:
-    control = control_of()
-    start(control, fake)
-    return control
-
-
-def start(control: ControlThread, fake: FakeDaemon, answer: Frame = WELCOME) -> BlockingConnection:
-    peers: list[BlockingConnection] = []
-    accepting = threading.Thread(target=lambda: peers.append(fake.accept(answer)))
-    accepting.start()
-    try:
-        control.start()
-    finally:
-        accepting.join()
-    return peers[0]
-
-
-def heard(peer: BlockingConnection, kind: type[Frame]) -> Received:
-    """The next frame of this kind; others are passed over."""
-    end = monotonic() + LIMIT
-    while True:
-        received = peer.receive(end - monotonic())
-        for fd in received.fds:
-            os.close(fd)
-        if isinstance(received.frame, kind):
-            return received
 
 
 def refusal(peer: BlockingConnection) -> str:

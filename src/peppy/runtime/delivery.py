@@ -1,0 +1,61 @@
+"""One request that somebody made of this process, from its arrival to its answer."""
+
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from peppy.protocol.calls import Deliver
+from peppy.protocol.frame import Received
+
+if TYPE_CHECKING:
+    from peppy.runtime.endpoints import Endpoint
+
+
+class Delivery:
+    """One request, a call or a goal. `received` holds payload and descriptors: they
+    are its taker's.
+
+    `withdrawn` is set by the control thread when the caller has given up or is gone, and `when_withdrawn` called.
+    """
+
+    __slots__ = ("endpoint", "frame", "received", "when_withdrawn", "withdrawn")
+
+    def __init__(self, endpoint: "Endpoint", frame: Deliver, received: Received) -> None:
+        self.endpoint = endpoint
+        self.frame = frame
+        self.received = received
+        self.withdrawn = False
+        self.when_withdrawn: Callable[[], None] | None = None
+
+    @property
+    def number(self) -> int:
+        """What the daemon calls it."""
+        return self.frame.delivery
+
+    @property
+    def caller_instance_id(self) -> str:
+        """Who asks."""
+        return self.frame.caller_instance_id
+
+    @property
+    def caller_core_node(self) -> str:
+        """The core node that the caller belongs to."""
+        return self.frame.caller_core_node
+
+    @property
+    def goal_id(self) -> str | None:
+        """The goal's id; None for a call."""
+        return self.frame.goal_id
+
+    @property
+    def feedback_qos(self) -> int:
+        """The profile that the client asks for; -1 where the declaration decides."""
+        return self.frame.feedback_qos
+
+    def is_dead(self) -> bool:
+        """Whether nobody waits for its answer any more."""
+        return self.withdrawn or monotonic_ns() >= self.frame.deadline_ns
+
+
+Refuse = Callable[[Delivery, str], None]
+"""Answers a request that is not taken, with a text; called on the control thread or the loop."""
