@@ -1,4 +1,4 @@
-"""The argument of a call or a goal: one JSON5 object that becomes a message (docs/reference/cli.md, Arguments)."""
+"""The argument of a call or a goal, one JSON5 object, as a message (docs/reference/cli.md, Calls and goals)."""
 
 import base64
 import json
@@ -16,6 +16,7 @@ from peppy.model.types import INTEGERS, Array, Field, FieldType, Object, Scalar,
 
 if TYPE_CHECKING:
     from peppy.codec import Plan
+    from peppy.protocol.payloads import Packed
 
 STDIN = "-"
 """This argument stands for the text on standard input."""
@@ -78,29 +79,21 @@ def message_of(plan: "Plan[Any]", given: Mapping[str, object]) -> Any:
     return message
 
 
-def payload_of(plan: "Plan[Any]", message: Any) -> bytes:
-    """The bytes of a message that `message_of` made. PeppyError (`Refused`) when they are more than a call carries."""
+def packed(plan: "Plan[Any]", message: Any) -> "Packed":
+    """A message that `message_of` made, ready to travel; `close` it afterwards.
+
+    Raises PeppyError (`Refused`) when it is larger than a call may be, OSError when the system has no room for it.
+    """
     from peppy.codec import Gathered
-    from peppy.protocol.calls import LARGEST_PAYLOAD
+    from peppy.protocol.payloads import pack, pack_pieces
 
     encoded = plan.encode_message(message)
-    size = encoded.length if isinstance(encoded, Gathered) else len(encoded)
-    if size > LARGEST_PAYLOAD:
-        raise PeppyError(
-            f"`{plan.member}`: a payload of `{size}` bytes is larger than the limit of `{LARGEST_PAYLOAD}` bytes",
-            kind="Refused",
-            hint="send it in parts",
-        )
-    return _joined(encoded) if isinstance(encoded, Gathered) else encoded
-
-
-def _joined(gathered: Any) -> bytes:
-    payload = bytearray(gathered.length)
-    payload[: len(gathered.head)] = gathered.head
-    for part, offset in gathered.parts:
-        view = memoryview(part).cast("B")
-        payload[offset : offset + len(view)] = view
-    return bytes(payload)
+    try:
+        if isinstance(encoded, Gathered):
+            return pack_pieces([(encoded.head, 0), *encoded.parts], encoded.length, f"`{plan.member}`")
+        return pack(encoded, f"`{plan.member}`")
+    except ValueError as error:
+        raise PeppyError(str(error), kind="Refused", hint="send it in parts") from None
 
 
 class _Reading:

@@ -10,24 +10,27 @@ from peppy.errors import PeppyError
 from peppy.model.names import NAME_RULE, is_name
 from peppy.model.text import quoted
 
+LONGEST_SECS = 1e9
+"""Thirty years: as good as no limit, and the clocks of the protocol can hold it."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def timeout_option(default: int) -> Callable[[Command], Command]:
     """`--timeout`: the total limit of a long operation in seconds."""
-    return click.option(
-        "--timeout",
-        metavar="<seconds>",
-        type=float,
-        default=float(default),
-        callback=_positive,
-        help=f"Total limit; {default} s unless given.",
-    )
+    return seconds_option("--timeout", float(default), f"Total limit; {default} s unless given.")
 
 
-def _positive(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
-    if not 0 < seconds < float("inf"):
-        raise misuse(f"`--timeout` cannot be `{seconds:g}`", "give a number of seconds above 0")
+def seconds_option(flag: str, default: float | None, text: str) -> Callable[[Command], Command]:
+    """An option that takes a number of seconds above 0, at most 1e9; without `default` it may be left out."""
+    return click.option(flag, metavar="<seconds>", type=float, default=default, callback=_positive, help=text)
+
+
+def _positive(_context: click.Context, option: click.Parameter, seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds <= LONGEST_SECS:
+        raise misuse(
+            f"`{option.opts[0]}` cannot be `{seconds:g}`", f"give a number of seconds above 0, at most {LONGEST_SECS:g}"
+        )
     return seconds
 
 

@@ -19,6 +19,7 @@ from peppy.errors import DaemonUnavailable, PeppyError
 from peppy.model.home import daemon_log, daemon_socket
 from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.blocking import BlockingConnection, DaemonNotRunning, connect
+from peppy.protocol.calls import Acknowledged, Answered, CallFailed, Decided, FeedbackEnd, GoalResult
 from peppy.protocol.failures import error_of
 from peppy.protocol.frame import ConnectionClosed, Received, close_all
 from peppy.protocol.frames import (
@@ -41,7 +42,9 @@ HELLO_SECS = 5.0
 CANCEL_SECS = 30.0
 """How long a cancelled operation may take to clean up."""
 
-_NOTICES = (Attachment, AttachmentRefused, StreamGone)
+_OF_TOPICS = (Attachment, AttachmentRefused, StreamGone)
+_OF_CALLS = (Acknowledged, Answered, CallFailed, Decided, GoalResult, FeedbackEnd)
+_NOTICES = (*_OF_TOPICS, *_OF_CALLS)
 _FROM_DAEMON = frozenset({Welcome, Refuse, Done, Failed, Output, *_NOTICES})
 
 
@@ -52,7 +55,9 @@ class Client:
         self.welcome = welcome
         self._connection = connection
         self._request_ids = itertools.count(1)
+        self._call_ids = itertools.count(1)
         self._notices: deque[Received] = deque()
+        self._begun: set[int] = set()
 
     @classmethod
     def connect(cls, home: Path, *, autostart: bool, on_notice: Callable[[str], None]) -> "Client":
@@ -104,19 +109,34 @@ class Client:
             raise error_of(frame)
         return _result(frame, kind)
 
-    def tell(self, notice: Frame) -> None:
-        """Say something that has no answer. Raises `DaemonUnavailable`."""
+    def begin(self, request: Frame) -> int:
+        """Ask without waiting: `notice` brings the `Done` or `Failed` with this request id. Raises as `tell`."""
+        request_id = next(self._request_ids)
+        self._begun.add(request_id)
+        self._send(request, request_id)
+        return request_id
+
+    def tell(self, notice: Frame, fds: tuple[int, ...] = (), payload: bytes = b"") -> None:
+        """Say something that has no answer of its own; `fds` stay the caller's. Raises `DaemonUnavailable`."""
+        self._send(notice, 0, fds, payload)
+
+    def new_call_id(self) -> int:
+        """A number for a call, a goal or a question for a result."""
+        return next(self._call_ids)
+
+    def _send(self, frame: Frame, request_id: int, fds: tuple[int, ...] = (), payload: bytes = b"") -> None:
         try:
-            self._connection.send(notice)
+            self._connection.send(frame, request_id, fds, payload)
         except ConnectionClosed as error:
-            raise _lost(f"`{type(notice).__name__}` did not reach the peppy daemon", error) from None
+            raise _lost(f"`{type(frame).__name__}` did not reach the peppy daemon", error) from None
 
     def fileno(self) -> int:
         """What becomes readable when a notice comes; one that came during a call waits inside: ask `notice` first."""
         return self._connection.fileno()
 
     def notice(self) -> Received | None:
-        """A notice of the daemon about a watched topic, if there is one; its descriptors are the caller's then.
+        """A notice of the daemon about a watched topic, a call or a goal, or the answer to a request that was begun, if
+        there is one; its descriptors are the caller's then.
 
         Raises `DaemonUnavailable` when the daemon has ended.
         """
@@ -136,7 +156,9 @@ class Client:
             close_all(self._notices.popleft().fds)
 
     def _sort_in(self, received: Received) -> None:
-        if isinstance(received.frame, _NOTICES):
+        awaited = isinstance(received.frame, Done | Failed) and received.request_id in self._begun
+        if awaited or isinstance(received.frame, _NOTICES):
+            self._begun.discard(received.request_id)
             self._notices.append(received)
 
     def __enter__(self) -> "Client":

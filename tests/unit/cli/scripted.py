@@ -4,8 +4,9 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,19 +16,32 @@ from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.answers import Answer
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.failures import failed
-from peppy.protocol.frame import ConnectionClosed
+from peppy.protocol.frame import ConnectionClosed, Received, close_all
 from peppy.protocol.frames import Cancel, Done, Failed, Frame, Hello, Output, Welcome
 
 Say = Callable[[str, str], None]
-Reply = Callable[[Frame, Say], Answer | PeppyError | None]
-"""What to answer to a request; None: nothing until it is cancelled."""
+
+
+class Notice(NamedTuple):
+    """Something that has no answer."""
+
+    frame: Frame
+    fds: tuple[int, ...] = ()
+    payload: bytes = b""
+
+
+Result = Answer | PeppyError | Sequence[Answer | Notice] | None
+Reply = Callable[[Frame, Say], Result]
+"""What to answer, and what else to say; None: nothing until it is cancelled."""
 
 
 class ScriptedDaemon:
     """Serves one data root until the end of the `with` block."""
 
-    def __init__(self, home: Path, replies: Mapping[type[Frame], Reply | Answer | PeppyError]) -> None:
+    def __init__(self, home: Path, replies: Mapping[type[Frame], Reply | Result]) -> None:
         self.asked: list[Frame] = []
+        self.received: list[Received] = []
+        """The same with payloads and descriptors, which are open until the end."""
         self.replies = dict(replies)
         path = daemon_socket(home)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +60,8 @@ class ScriptedDaemon:
         for thread in self._threads:
             thread.join()
         self._listener.close()
+        for received in self.received:
+            close_all(received.fds)
 
     def requests(self, kind: type[Frame]) -> list[Frame]:
         """What has been asked of one kind."""
@@ -63,6 +79,7 @@ class ScriptedDaemon:
         with contextlib.suppress(ConnectionClosed):
             while True:
                 received = connection.receive()
+                self.received.append(received)
                 self._answer(connection, received.frame, received.request_id)
         connection.close()
 
@@ -76,11 +93,15 @@ class ScriptedDaemon:
             return
         reply = self.replies[type(frame)]
         result = (
-            reply
-            if isinstance(reply, Answer | PeppyError)
-            else reply(frame, lambda stream, text: connection.send(Output(stream, text), request_id))
+            reply(frame, lambda stream, text: connection.send(Output(stream, text), request_id))
+            if callable(reply)
+            else reply
         )
         if isinstance(result, PeppyError):
             connection.send(failed(result), request_id)
-        elif result is not None:
-            connection.send(Done(msgspec.Raw(msgspec.msgpack.encode(result))), request_id)
+            return
+        for said in [result] if isinstance(result, Answer) else result or ():
+            if isinstance(said, Notice):
+                connection.send(said.frame, 0, said.fds, said.payload)
+            else:
+                connection.send(Done(msgspec.Raw(msgspec.msgpack.encode(said))), request_id)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from peppy.cli.arguments import given_object, message_of, payload_of
+from peppy.cli.arguments import given_object, message_of, packed
 from peppy.cli.usage import Misuse
 from peppy.codec import compile_plan, plan_of
 from peppy.errors import InvalidInput
@@ -25,7 +25,7 @@ FULL = """{
 
 def read(text: str | None, format_text: str | None = EVERYTHING) -> Any:
     plan = plan_of("arm/move", format_text, {})
-    return plan.decode(payload_of(plan, message_of(plan, given_object(text))))
+    return plan.decode(packed(plan, message_of(plan, given_object(text))).inside)
 
 
 def problems(text: str | None, format_text: str | None) -> list[tuple[str, str | None, str]]:

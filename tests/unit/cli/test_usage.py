@@ -85,8 +85,6 @@ LATER = [
     ("stack", "graph"),
     ("stack", "launch", "x.json5", "--check"),
     ("stack", "benchmark"),
-    ("call", "a/b", "{}"),
-    ("goal", "a/b"),
     ("repo", "list"),
     ("repositories", "list"),
     ("doctor", "--fix"),

@@ -1,0 +1,40 @@
+"""What `peppy call` and `peppy goal` share: finding the member, and showing the messages that it sends back."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from peppy.cli.session import PLAIN_SECS
+
+if TYPE_CHECKING:
+    from peppy.client import Client
+    from peppy.codec import Plan
+    from peppy.protocol.answers import MemberDetails
+
+
+def member(client: "Client", kind: Literal["service", "action"], address: str) -> "MemberDetails":
+    """How a service or an action is called. Raises PeppyError: `NotFound`, or `Refused` for a name of several."""
+    from peppy.protocol.frames import MemberInfo
+
+    return client.call(MemberInfo(kind, address), timeout=PLAIN_SECS)
+
+
+def plans(found: "MemberDetails") -> "tuple[Plan[Any], ...]":
+    """One plan for each of its formats."""
+    from peppy.codec import plan_of
+
+    return tuple(plan_of(found.address, text, {}) for text in found.formats)
+
+
+def message_lines(plan: "Plan[Any]", payload: bytes | memoryview, *, full: bool) -> list[str]:
+    """A message in the form of `topic echo`. Raises DecodeError."""
+    from peppy.cli.render.messages import select, value_lines
+
+    kind = select(plan.member, plan.message_format, None).type
+    return value_lines(kind, plan.decode(payload, owned=False), full=full)
+
+
+def message_data(plan: "Plan[Any]", payload: bytes | memoryview, *, full: bool) -> Any:
+    """A message for JSON, None without payload. Raises DecodeError."""
+    from peppy.cli.render.messages import select, value_data
+
+    kind = select(plan.member, plan.message_format, None).type
+    return value_data(kind, plan.decode(payload, owned=False), full=full)
