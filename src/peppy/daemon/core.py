@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from peppy.daemon.config import Configuration
+from peppy.daemon.control_plane import ControlPlane
 from peppy.daemon.files import remove_instance, remove_node
 from peppy.daemon.gate import Gate
 from peppy.daemon.operation import in_thread
@@ -29,6 +30,7 @@ class Core:
     gate: Gate
     supervisor: Supervisor
     broker: TopicBroker
+    control: ControlPlane
     started: float
     open_files: int
     save: Callable[[], Awaitable[None]]

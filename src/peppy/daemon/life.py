@@ -16,6 +16,7 @@ from pathlib import Path
 from peppy import __version__
 from peppy.board import BoardWriter, Counts
 from peppy.daemon import config, recovery
+from peppy.daemon.control_plane import ControlPlane
 from peppy.daemon.core import Core
 from peppy.daemon.dispatch import Dispatcher
 from peppy.daemon.files import remove_instance
@@ -96,6 +97,7 @@ class Daemon:
             gate=Gate(),
             supervisor=supervisor,
             broker=TopicBroker(registry.passes),
+            control=ControlPlane(registry, name, self.configuration.seconds("actions.result_retention_secs")),
             started=time.monotonic(),
             open_files=open_files,
             save=self._keeper.save,
@@ -110,7 +112,7 @@ class Daemon:
         settings = config.runtime_groups(self.configuration)
         welcome = Welcome(PROTOCOL_VERSION, __version__, os.getpid(), name, self._epoch, None, settings)
         nodes = NodeConnections(self.core.registry, self.core.supervisor, self._health, self.core.broker)
-        return Server(welcome, layout_hash(), self.dispatcher, nodes)
+        return Server(welcome, layout_hash(), self.dispatcher, nodes, self.core.control)
 
     # --- start -------------------------------------------------------------------------------------------------------
 
@@ -123,6 +125,7 @@ class Daemon:
         _link_program(self.root.program)
         self.board = BoardWriter.create(self.root.path, __version__, self.core.registry.core_node_name, self._epoch)
         self.server.listen(self.root.socket)
+        self.core.control.start()
         write_file(self.root.daemon_record, self._record())
         self._periodic = [
             loop.create_task(work) for work in (self._heartbeat(), self._sample(), self._health.probe_for_ever())
@@ -144,6 +147,7 @@ class Daemon:
     async def _sample(self) -> None:
         while True:
             self.core.broker.sample()
+            self.core.control.tick()
             await asyncio.sleep(SAMPLE_SECS)
 
     # --- end ---------------------------------------------------------------------------------------------------------
@@ -194,6 +198,7 @@ class Daemon:
         await self.server.close()
         self.core.supervisor.release()
         self.core.broker.close()
+        self.core.control.close()
         logger.info("ended")
 
     def _beat(self) -> None:
@@ -210,6 +215,7 @@ class Daemon:
                     finished=counts[State.FINISHED],
                     failed=counts[State.FAILED],
                     streams=self.core.broker.stream_count(),
+                    calls=self.core.control.in_flight(),
                 )
             )
         except OSError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from peppy.daemon.standalone import StandaloneProgram
 from peppy.errors import PeppyError
-from peppy.graph.bindings import Producer, passes
+from peppy.graph.bindings import Producer, direct, passes
 from peppy.model.lifecycle import ENDED, LIVE, Stage, State, checked_stage, checked_state
 from peppy.model.names import Reference
 from peppy.model.node import Language, NodeManifest, Slot
@@ -172,6 +172,11 @@ class Registry:
         slots, slot_bindings = self.filter_of(consumer_id)
         claims = self.claims_of(producer_id, producer)
         return passes(link_id, consumer_id, slots, slot_bindings, Producer(producer_id, producer, claims))
+
+    def direct(self, consumer_id: str, link_id: str) -> str | None:
+        """The one instance that a slot of a consumer calls without discovery; None where it has to be discovered."""
+        slots, slot_bindings = self.filter_of(consumer_id)
+        return direct(link_id, slots, slot_bindings)
 
     def claims_of(self, instance_id: str, reference: Reference) -> tuple[Reference, ...]:
         """The interfaces that an instance of this node claims; a standalone program has its own."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from peppy.daemon.control_plane import ControlPlane
 from peppy.daemon.dispatch import Dispatcher
 from peppy.daemon.session import CliSession, NodeSession, StandaloneSession
 from peppy.daemon.standalone import introduced
@@ -75,12 +76,15 @@ class Nodes(Protocol):
 class Server:
     """Accepts peers on the socket and serves each in a task of its own."""
 
-    def __init__(self, welcome: Welcome, layout_hash: int, dispatcher: Dispatcher, nodes: Nodes) -> None:
+    def __init__(
+        self, welcome: Welcome, layout_hash: int, dispatcher: Dispatcher, nodes: Nodes, control: ControlPlane
+    ) -> None:
         """`welcome` is what every accepted peer gets; its settings are for standalone programs."""
         self._welcome = welcome
         self._layout_hash = layout_hash
         self._dispatcher = dispatcher
         self._nodes = nodes
+        self._control = control
         self._listener: socket.socket | None = None
         self._path: Path | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -158,6 +162,7 @@ class Server:
         finally:
             if session is not None:
                 session.close()
+                self._control.disconnected(session)
                 if isinstance(session, NodeSession):
                     self._nodes.disconnected(session)
             connection.close()
@@ -182,6 +187,7 @@ class Server:
         session.send(self._welcome_of(session))
         if isinstance(session, NodeSession):
             self._nodes.connected(session)
+            self._control.connected(session, again=session.state is not None)
         return session
 
     def _welcome_of(self, session: NodeSession | CliSession) -> Welcome:
@@ -229,6 +235,9 @@ class Server:
 
     def _take(self, session: NodeSession | CliSession, received: Received) -> None:
         frame, request_id = received.frame, received.request_id
+        if self._control.concerns(type(frame)):
+            self._control.handle(session, received)
+            return
         match frame:
             case Hello():
                 raise ProtocolViolation("a second hello")

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import itertools
+import logging
+import os
 
 import msgspec
 
@@ -10,13 +12,23 @@ from peppy.daemon.standalone import StandaloneProgram
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 from peppy.protocol.answers import Answer
+from peppy.protocol.calls import Carrier
 from peppy.protocol.connection import Connection
 from peppy.protocol.failures import error_of
 from peppy.protocol.frame import ConnectionClosed, ProtocolViolation
 from peppy.protocol.frames import Done, Failed, Frame
+from peppy.protocol.payloads import sealed
 
 REQUEST_SECS = 10.0
 """How long a node has to answer a request of the daemon."""
+
+SPILL_ABOVE = 4 << 20
+"""When so many bytes wait for a peer, further payloads wait in memfds."""
+
+SPILLED = 4 << 10
+"""Bytes of the smallest payload for which that is worth a descriptor."""
+
+logger = logging.getLogger(__name__)
 
 
 class Session:
@@ -26,6 +38,8 @@ class Session:
         self.pid = connection.peer.pid
         self.name = f"process {self.pid}"
         """How messages call the peer."""
+        self.has_slots = True
+        """Whether slots say whom it may call; a command line names who serves instead."""
         self.operations: dict[int, asyncio.Task[None]] = {}
         """Running requests of this peer by their ids."""
         self._connection = connection
@@ -42,6 +56,31 @@ class Session:
         """Queues a frame; a peer that has gone gets nothing, which its own end will tell."""
         with contextlib.suppress(ConnectionClosed):
             self._connection.send(frame, request_id, fds)
+
+    def carry(self, frame: Carrier, payload: bytes, fds: tuple[int, ...] = ()) -> None:
+        """Queues a notice with its payload, which is inside the frame, or beside it in the last of `fds`.
+
+        Payloads for a peer that is slow to read wait in memfds: the limit of what may be queued is for those that do
+        not read at all.
+        """
+        if len(payload) >= SPILLED and self._connection.unsent >= SPILL_ABOVE:
+            self._spill(frame, payload, fds)
+            return
+        with contextlib.suppress(ConnectionClosed):
+            self._connection.send(frame, 0, fds, payload)
+
+    def _spill(self, frame: Carrier, payload: bytes, fds: tuple[int, ...]) -> None:
+        try:
+            memfd = sealed(((payload, 0),), len(payload))
+        except OSError as error:
+            self._connection.close()
+            logger.warning("%s does not read, and there is no room to keep what waits: %s", self.name, error.strerror)
+            return
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                self._connection.send(msgspec.structs.replace(frame, beside=len(payload)), 0, (*fds, memfd))
+        finally:
+            os.close(memfd)
 
     def answer(self, result: Answer, request_id: int) -> None:
         """Answers a request of the peer."""
@@ -115,4 +154,5 @@ class CliSession(Session):
         super().__init__(connection)
         self.instance_id = f"peppy-cli-{self.pid}"
         self.reference = Reference("peppy", "cli")
+        self.has_slots = False
         self.name = f"`{self.instance_id}`"

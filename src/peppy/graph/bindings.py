@@ -129,6 +129,21 @@ def passes(
     return producer.instance_id != consumer_id
 
 
+def direct(link_id: str, slots: Sequence[Slot], slot_bindings: Mapping[str, BindingLike]) -> str | None:
+    """The only instance that slot `link_id` can reach, whether it runs or not; None when it has a choice, or nobody.
+
+    A call to it needs no discovery (docs/reference/bindings.md, Run-time filter).
+    """
+    binding = slot_bindings.get(link_id)
+    slot = next((slot for slot in slots if slot.link_id == link_id), None)
+    if slot is None or binding is None or binding.kind == UNBOUND:
+        return None
+    if binding.kind == PINNED:
+        return binding.producer_instance_id
+    left = set(binding.producer_instance_ids) - claimed(slot, slots, slot_bindings)
+    return left.pop() if len(left) == 1 else None
+
+
 def claimed(slot: Slot, slots: Iterable[Slot], slot_bindings: Mapping[str, BindingLike]) -> frozenset[str]:
     """Instance ids that pinned siblings of the slot are bound to, running or not."""
     siblings = (other for other in slots if (other.kind, other.provider) == (slot.kind, slot.provider))

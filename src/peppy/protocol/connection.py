@@ -32,6 +32,11 @@ class Connection:
         self._unsent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._unsent_size = 0
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait until the peer reads."""
+        return self._unsent_size
+
     def restrict(self, allowed: frozenset[type[Frame]]) -> None:
         """From the next frame on take only these types: the peer's role is known now."""
         self._parser.restrict(allowed)

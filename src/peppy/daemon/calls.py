@@ -1,0 +1,433 @@
+"""Brings calls and goals to producers and answers back (docs/reference/services_actions.md, Control-plane sequence).
+
+The hot path of every call: no task, no timer, one write per frame, numbers looked up in dictionaries. A call without an
+acknowledgement has not run user code; whatever ends it before that says `ServiceUnreachable`, later `ServiceTimeout`.
+"""
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Protocol
+
+from peppy.daemon.endpoints import Endpoints
+from peppy.daemon.goals import GoalTable, is_goal_id, observed
+from peppy.daemon.parties import ACTION, OPEN_QUESTIONS, SERVICE, Call, Endpoint, Key, Party
+from peppy.model.names import Reference
+from peppy.protocol import calls as frames
+from peppy.protocol.answers import EndpointOpened
+from peppy.protocol.frame import ProtocolViolation, Received
+
+ROUND_SECS = 1.0
+"""Producers that were asked so long ago are asked once more at the next tick: a round lasts at most 2 s."""
+
+LIVE_GOALS = 1024
+"""Goals of one endpoint that are live or being decided."""
+
+REASON = 4096
+"""Characters of an error or a reason that are handed on."""
+
+Route = Callable[[Party, Received], bool]
+"""Serves one frame; True when it keeps the descriptors. Raises PeppyError only as long as it has kept nothing."""
+
+
+class Slots(Protocol):
+    """Whom the slots of an instance admit (docs/reference/bindings.md, Run-time filter)."""
+
+    def passes(self, consumer_id: str, link_id: str, producer_id: str, producer: Reference) -> bool: ...
+
+    def direct(self, consumer_id: str, link_id: str) -> str | None: ...
+
+
+class CallBroker:
+    """All calls in flight. Lives on the daemon's event loop."""
+
+    def __init__(self, slots: Slots, core_node: str, goals: GoalTable) -> None:
+        self._slots = slots
+        self._core_node = core_node
+        self._goals = goals
+        self._endpoints = Endpoints()
+        self._waiting: dict[Key, dict[Call, None]] = {}
+        self._rounds: dict[int, Call] = {}
+        self._deciding: dict[str, Call] = {}  # by goal id
+        self._numbers = itertools.count(secrets.randbits(62))  # nodes keep the deliveries of an earlier daemon
+        self.routes: dict[type[frames.Frame], Route] = {
+            frames.Call: self._call,
+            frames.Reply: self._reply,
+            frames.Acknowledge: self._acknowledge,
+            frames.Goal: self._goal,
+            frames.Decision: self._decision,
+            frames.Discovered: self._discovered,
+            frames.EndpointOpen: self._open,
+            frames.EndpointClose: self._close,
+        }
+
+    # --- producers -----------------------------------------------------------------------------------------------
+
+    def _open(self, party: Party, received: Received) -> bool:
+        frame = received.frame
+        assert isinstance(frame, frames.EndpointOpen)
+        endpoint = self._endpoints.open(party, frame)
+        party.session.answer(EndpointOpened(), received.request_id)
+        for call in list(self._waiting.get(endpoint.key, ())):
+            if not self._admits(call, endpoint):
+                continue
+            if call.target is not None:
+                self._stop_waiting(call)
+                self._deliver(call, endpoint)
+            else:
+                self._ask(call, [endpoint])
+        return False
+
+    def _close(self, party: Party, received: Received) -> bool:
+        frame = received.frame
+        assert isinstance(frame, frames.EndpointClose)
+        endpoint = party.endpoints.get(frame.endpoint_id)
+        if endpoint is None:
+            return False
+        self._endpoints.close(endpoint)
+        for delivery in frame.unserved:
+            call = party.deliveries.get(delivery)
+            if call is not None and call.endpoint is endpoint:
+                self._undeliver(party, call)
+                self._producer_stopped(call, party)
+        for call in [call for call in party.deliveries.values() if call.endpoint is endpoint and not call.acknowledged]:
+            self._undeliver(party, call)
+            self._not_taken(call, party)
+        return False
+
+    # --- callers -------------------------------------------------------------------------------------------------
+
+    def _call(self, party: Party, received: Received) -> bool:
+        frame = received.frame
+        assert isinstance(frame, frames.Call)
+        if len(received.fds) != (frame.beside >= 0):
+            raise ProtocolViolation(f"a call came with {len(received.fds)} descriptors")
+        return self._begin(party, received, frame, SERVICE, None)
+
+    def _goal(self, party: Party, received: Received) -> bool:
+        frame = received.frame
+        assert isinstance(frame, frames.Goal)
+        if len(received.fds) - (frame.beside >= 0) not in (0, 1):
+            raise ProtocolViolation(f"a goal came with {len(received.fds)} descriptors")
+        if not is_goal_id(frame.goal_id):
+            raise ProtocolViolation("a goal id is not 16 hexadecimal digits")
+        return self._begin(party, received, frame, ACTION, frame.goal_id)
+
+    def _begin(
+        self, party: Party, received: Received, frame: frames.Call | frames.Goal, kind: str, goal_id: str | None
+    ) -> bool:
+        session = party.session
+        if (frame.instance_id is None) != session.has_slots:
+            raise ProtocolViolation("only a command line names the instance that it calls")
+        if frame.call_id in party.questions:
+            self._begin_again(party, frame.call_id, goal_id)
+            return False
+        if frame.call_id in party.settled:
+            text = f"the answer of {kind} `{frame.name}` got lost with the connection"
+            session.send(frames.CallFailed(frame.call_id, "ServiceTimeout", text))
+            return False
+        party.admit(len(received.payload))
+        call = Call(
+            caller=party,
+            call_id=frame.call_id,
+            key=(kind, frame.name, frame.interface),
+            link_id=frame.link_id,
+            hashes=frame.hashes,
+            deadline_ns=frame.deadline_ns,
+            goal_id=goal_id,
+            feedback_qos=frame.feedback_qos if isinstance(frame, frames.Goal) else -1,
+            fds=received.fds,
+            beside=frame.beside,
+            payload=received.payload,
+            target=frame.instance_id or self._slots.direct(session.instance_id, frame.link_id),
+        )
+        party.questions[frame.call_id] = call
+        party.held_bytes += len(received.payload)
+        self._resolve(call)
+        return True
+
+    @staticmethod
+    def _begin_again(party: Party, call_id: int, goal_id: str | None) -> None:
+        """The caller has lost its connection, and perhaps the acknowledgement with it."""
+        call = party.questions[call_id]
+        if not isinstance(call, Call) or call.goal_id != goal_id:
+            raise ProtocolViolation(f"the call id {call_id} is in use")
+        if call.acknowledged and call.endpoint is not None:
+            party.session.send(frames.Acknowledged(call_id, call.endpoint.instance_id))
+
+    def withdraw(self, call: Call) -> None:
+        """The caller has given up or has ended."""
+        call.caller.questions.pop(call.call_id, None)
+        producer = call.endpoint.party if call.endpoint is not None else None
+        if producer is None or producer.deliveries.get(call.delivery) is not call:
+            self._stop_waiting(call)
+            self._forget(call)
+            return
+        producer.session.send(frames.Withdrawn(call.delivery))
+        if call.goal_id is None:
+            self._undeliver(producer, call)
+            self._forget(call)
+            return
+        call.given_up = True
+        call.release()
+        self._limit_given_up(producer)
+
+    def _limit_given_up(self, producer: Party) -> None:
+        """Of goals that nobody waits for and nobody decides, the eldest are forgotten."""
+        if len(producer.deliveries) <= 2 * OPEN_QUESTIONS:
+            return
+        given_up = [call for call in producer.deliveries.values() if call.given_up]
+        for call in given_up[:-OPEN_QUESTIONS]:
+            self._undeliver(producer, call)
+            self._forget(call)
+
+    # --- who gets it ---------------------------------------------------------------------------------------------
+
+    def _resolve(self, call: Call) -> None:
+        if call.target is None:
+            self._waiting.setdefault(call.key, {})[call] = None
+            self._discover(call)
+            return
+        endpoint = self._endpoints.of(call.key).get(call.target)
+        if endpoint is not None and self._admits(call, endpoint):
+            self._deliver(call, endpoint)
+        else:
+            self._waiting.setdefault(call.key, {})[call] = None
+
+    def _admits(self, call: Call, endpoint: Endpoint) -> bool:
+        producer = endpoint.party.session
+        if call.target not in (None, producer.instance_id):
+            return False
+        caller = call.caller.session
+        return not caller.has_slots or self._slots.passes(
+            caller.instance_id, call.link_id, producer.instance_id, producer.reference
+        )
+
+    def _discover(self, call: Call) -> None:
+        """A new round: everyone who may serve the call is asked."""
+        self._rounds.pop(call.number, None)
+        call.number, call.began = next(self._numbers), monotonic()
+        call.asked = {}
+        self._rounds[call.number] = call
+        candidates = [endpoint for endpoint in self._endpoints.of(call.key).values() if self._admits(call, endpoint)]
+        if candidates:
+            self._ask(call, candidates)
+
+    def _ask(self, call: Call, candidates: list[Endpoint]) -> None:
+        """Those of another format are left out; when there are no others, the call has failed."""
+        for endpoint in candidates:
+            if endpoint.hashes == call.hashes:
+                call.asked[endpoint.party] = endpoint
+                endpoint.party.session.send(frames.Discover(call.number, endpoint.endpoint_id))
+        if not call.asked:
+            self._stop_waiting(call)
+            self._mismatched(call, candidates[0])
+
+    def _discovered(self, party: Party, received: Received) -> bool:
+        frame = received.frame
+        assert isinstance(frame, frames.Discovered)
+        call = self._rounds.get(frame.number)
+        endpoint = call.asked.get(party) if call is not None else None
+        if call is not None and endpoint is not None and endpoint.serving:  # else it comes late
+            self._stop_waiting(call)
+            call.target, call.discovered = endpoint.instance_id, True
+            self._deliver(call, endpoint)
+        return False
+
+    def new_rounds(self) -> None:
+        """Ask again where nobody has answered; meant to be called once a second."""
+        latest = monotonic() - ROUND_SECS
+        for call in [call for call in self._rounds.values() if call.began <= latest]:
+            self._discover(call)
+
+    def _stop_waiting(self, call: Call) -> None:
+        self._rounds.pop(call.number, None)
+        call.asked = {}
+        waiting = self._waiting.get(call.key)
+        if waiting is not None and call in waiting:
+            del waiting[call]
+            if not waiting:
+                del self._waiting[call.key]
+
+    # --- delivery ------------------------------------------------------------------------------------------------
+
+    def _deliver(self, call: Call, endpoint: Endpoint) -> None:
+        if call.hashes != endpoint.hashes:
+            self._mismatched(call, endpoint)
+            return
+        if call.goal_id is not None and (why := self._refused(call, call.goal_id, endpoint)) is not None:
+            self._forget(call)
+            self._decided(call, endpoint, frames.Decision(0, False, why), ())
+            return
+        party = endpoint.party
+        if call.endpoint is None or call.endpoint.party is not party:
+            call.delivery = next(self._numbers)  # else it comes again, and the producer may know it
+        call.endpoint = endpoint
+        party.deliveries[call.delivery] = call
+        if call.goal_id is not None:
+            self._deciding[call.goal_id] = call
+            endpoint.deciding += 1
+        deliver = frames.Deliver(
+            call.delivery,
+            endpoint.endpoint_id,
+            call.caller.session.instance_id,
+            self._core_node,
+            call.deadline_ns,
+            call.goal_id,
+            call.feedback_qos,
+            call.beside,
+        )
+        party.session.carry(deliver, call.payload, call.fds)
+
+    def _refused(self, call: Call, goal_id: str, endpoint: Endpoint) -> str | None:
+        """Why the goal does not reach the decider."""
+        if self._goals.knows(goal_id) or self._deciding.get(goal_id, call) is not call:
+            return f"the goal id `{goal_id}` is already in use"
+        if endpoint.live + endpoint.deciding >= LIVE_GOALS:
+            return f"too many goals: `{LIVE_GOALS}` are live"
+        return None
+
+    def _undeliver(self, party: Party, call: Call) -> None:
+        """The delivery is over."""
+        party.deliveries.pop(call.delivery, None)
+        if call.goal_id is not None and call.endpoint is not None:
+            call.endpoint.deciding -= 1
+
+    def _acknowledge(self, party: Party, received: Received) -> bool:
+        frame = received.frame
+        assert isinstance(frame, frames.Acknowledge)
+        call = party.deliveries.get(frame.delivery)
+        if call is None or call.acknowledged:
+            return False
+        call.acknowledged = True
+        if not call.given_up:
+            call.caller.session.send(frames.Acknowledged(call.call_id, party.session.instance_id))
+            call.release()
+        return False
+
+    def _reply(self, party: Party, received: Received) -> bool:
+        frame = received.frame
+        assert isinstance(frame, frames.Reply)
+        if len(received.fds) != (frame.beside >= 0):
+            raise ProtocolViolation(f"a reply came with {len(received.fds)} descriptors")
+        call = party.deliveries.get(frame.delivery)
+        if call is None:  # its caller has given up
+            return False
+        if call.goal_id is not None:
+            raise ProtocolViolation("a goal got a reply in place of a decision")
+        error = frame.error[:REASON] if frame.error is not None else None
+        answered = frames.Answered(call.call_id, party.session.instance_id, self._core_node, error, frame.beside)
+        call.caller.session.carry(answered, received.payload, received.fds)
+        self._undeliver(party, call)
+        self._forget(call)
+        return False
+
+    def _decision(self, party: Party, received: Received) -> bool:
+        frame = received.frame
+        assert isinstance(frame, frames.Decision)
+        if len(received.fds) not in ((2, 3) if frame.accepted and frame.stream_id else (0,)):
+            raise ProtocolViolation(f"a decision came with {len(received.fds)} descriptors")
+        call = party.deliveries.get(frame.delivery)
+        if call is None:
+            return False
+        if call.goal_id is None or call.endpoint is None:
+            raise ProtocolViolation("a call got a decision in place of a reply")
+        observer = observed(received.fds)
+        self._undeliver(party, call)
+        self._forget(call)
+        goal = self._goals.accept(call, call.goal_id, call.endpoint, frame, observer) if frame.accepted else None
+        if not call.given_up:
+            self._decided(call, call.endpoint, frame, received.fds)
+        elif goal is not None:
+            self._goals.unwanted(goal)
+        return False
+
+    def _decided(self, call: Call, endpoint: Endpoint, frame: frames.Decision, fds: tuple[int, ...]) -> None:
+        reason = frame.error_message[:REASON] if frame.error_message is not None else None
+        decided = frames.Decided(
+            call.call_id,
+            endpoint.instance_id,
+            self._core_node,
+            frame.accepted,
+            reason,
+            frame.stream_id if frame.accepted else 0,
+            frame.qos,
+            frame.claim,
+        )
+        call.caller.session.send(decided, fds)
+
+    # --- ends ----------------------------------------------------------------------------------------------------
+
+    def disconnected(self, party: Party) -> None:
+        """A process has lost its connection: what it has not acknowledged waits until it serves again."""
+        for endpoint in party.endpoints.values():
+            self._endpoints.suspend(endpoint)
+        for call in [call for call in party.deliveries.values() if not call.acknowledged]:
+            self._undeliver(party, call)
+            if call.given_up:
+                self._forget(call)
+            else:
+                call.target = party.session.instance_id
+                self._waiting.setdefault(call.key, {})[call] = None
+
+    def ended(self, party: Party) -> None:
+        """A process has ended, and everything that it wrote has been read."""
+        for endpoint in list(party.endpoints.values()):
+            self._endpoints.close(endpoint)
+        for call in list(party.deliveries.values()):
+            self._undeliver(party, call)
+            if call.given_up:
+                self._forget(call)
+            elif call.acknowledged:
+                self._producer_stopped(call, party)
+            else:
+                self._not_taken(call, party)
+        for call in self._chosen(party):
+            self._stop_waiting(call)
+            self._not_taken(call, party)
+
+    def _chosen(self, party: Party) -> list[Call]:
+        """Calls that wait for this producer since it was discovered."""
+        return [
+            call
+            for waiting in self._waiting.values()
+            for call in waiting
+            if call.discovered and call.endpoint is not None and call.endpoint.party is party
+        ]
+
+    def _not_taken(self, call: Call, party: Party) -> None:
+        """The producer will not acknowledge the call: one that was addressed directly waits for its return."""
+        if call.discovered:
+            self._fail(call, "ServiceUnreachable", f"{call.what}: {party.name} went away before it took the request")
+        else:
+            self._resolve(call)
+
+    def _producer_stopped(self, call: Call, party: Party) -> None:
+        if call.given_up:
+            self._forget(call)
+            return
+        self._fail(call, "ServiceTimeout", f"{call.what}: the producer stopped ({party.name}) before it answered")
+
+    def _mismatched(self, call: Call, endpoint: Endpoint) -> None:
+        text = (
+            f"{call.what}: {call.caller.name} and {endpoint.party.name} were generated from different formats "
+            f"({_hashes(call.hashes)} and {_hashes(endpoint.hashes)})"
+        )
+        self._fail(call, "SchemaMismatch", text)
+
+    def _fail(self, call: Call, kind: str, message: str) -> None:
+        self._forget(call)
+        call.caller.session.send(frames.CallFailed(call.call_id, kind, message))
+
+    def _forget(self, call: Call) -> None:
+        """Nobody waits for anything of this call any more."""
+        if not call.given_up and call.caller.questions.pop(call.call_id, None) is not None:
+            call.caller.answered.append(call.call_id)
+        call.release()
+        if call.goal_id is not None and self._deciding.get(call.goal_id) is call:
+            del self._deciding[call.goal_id]
+
+
+def _hashes(hashes: Iterable[int]) -> str:
+    return " ".join(f"{schema_hash:016x}" for schema_hash in itertools.islice(hashes, 3))
