@@ -47,4 +47,5 @@ def test_the_tutorial_runs_as_it_stands(tmp_path: Path, environment: dict[str, s
     assert "roof/reading" in output
     assert "thermometer → roof" in output
     assert "degrees" in output
+    assert re.search(r"thermometer:v1 .* standalone .* standalone ", output)
     assert "Daemon stopped, 2 instance(s) stopped" in output
