@@ -7,6 +7,7 @@ from typing import Protocol
 from peppy.model.names import Reference
 from peppy.model.qos import QoSProfile
 from peppy.protocol.answers import Answer
+from peppy.protocol.frame import close_all
 from peppy.protocol.frames import Frame
 from peppy.ring import History, Observer
 
@@ -25,7 +26,7 @@ class PeerSession(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Stream:
-    """One topic of one producer process.
+    """One topic of one producer process; `fds` are those of its `StreamOpen`.
 
     A stream that is `dropped` has ended; it is let go of when the producer's answers to the last requests for rows have
     come (`reserving`): its readers still get what it holds.
@@ -36,8 +37,7 @@ class Stream:
     topic: str
     qos: QoSProfile
     schema_hash: int
-    data_fd: int
-    ctrl_fd: int
+    fds: tuple[int, ...]
     observer: Observer
     order: int
     published: int = 0
@@ -48,8 +48,7 @@ class Stream:
 
     def release(self) -> None:
         """Let go of the descriptors; those who are attached do not need them."""
-        os.close(self.data_fd)
-        os.close(self.ctrl_fd)
+        close_all(self.fds)
 
 
 @dataclass(eq=False, slots=True)
@@ -89,6 +88,11 @@ class Subscription:
     def understands(self, stream: Stream) -> bool:
         """Whether both sides were generated from the same format."""
         return self.schema_hash in (None, stream.schema_hash)
+
+    @property
+    def looks_on(self) -> bool:
+        """Whether it is a command line, which must not hold a producer up."""
+        return self.schema_hash is None
 
     @property
     def takes_row(self) -> bool:

@@ -152,9 +152,8 @@ class TopicBroker:
     def _new_stream(self, process: Process, frame: StreamOpen, fds: tuple[int, ...]) -> Stream:
         if self._stream(frame.stream_id) is not None:
             raise PeppyError(f"stream id `{frame.stream_id:016x}` is in use", kind="ProtocolViolation")
-        data_fd, ctrl_fd = fds
         try:
-            qos, observer = QoSProfile(frame.qos), Observer.open(data_fd, ctrl_fd)
+            qos, observer = QoSProfile(frame.qos), Observer.open(fds[0], fds[1])
         except (OSError, ValueError) as error:
             raise PeppyError(f"`{frame.topic}` is no stream: {error}", kind="ProtocolViolation") from error
         return Stream(
@@ -163,8 +162,7 @@ class TopicBroker:
             frame.topic,
             qos,
             frame.schema_hash,
-            data_fd,
-            ctrl_fd,
+            fds,
             observer,
             next(self._order),
             sampled_at=monotonic(),
@@ -266,7 +264,7 @@ class TopicBroker:
         missing = self._missing(stream)
         for subscription in missing:
             self._attach(subscription, stream)
-        return sum(subscription.takes_row for subscription in missing)
+        return sum(subscription.takes_row and subscription.understands(stream) for subscription in missing)
 
     def _attach_waiting(self, stream: Stream) -> None:
         """A row has become free: it goes to whoever was refused first."""
@@ -313,8 +311,11 @@ class TopicBroker:
     async def _reserve_row(self, subscription: Subscription, row: Row) -> None:
         stream, session = row.stream, row.stream.session
         holder = self._processes.get(session.instance_id)
-        if holder is None or subscription.rows.get(stream.stream_id) is not row:
-            return  # one of the two left before this could begin
+        if holder is None:
+            return  # it left before this could begin
+        if subscription.rows.get(stream.stream_id) is not row:
+            session.send(RowLeft(stream.stream_id, 0, 0))  # a first message may wait for this reader
+            return
         try:
             answer = await self._ask_for_row(holder, subscription, stream)
         except PeppyError as error:
@@ -337,14 +338,15 @@ class TopicBroker:
     def _hand_over(subscription: Subscription, stream: Stream, claim: tuple[int, int, int, int, int, int]) -> None:
         number, producer = subscription.subscription_id, stream.session.instance_id
         attachment = Attachment(number, stream.stream_id, producer, int(stream.qos), claim)
-        subscription.session.send(attachment, (stream.data_fd, stream.ctrl_fd))
+        subscription.session.send(attachment, stream.fds)
 
     async def _ask_for_row(self, holder: Process, subscription: Subscription, stream: Stream) -> Attached:
         """The producer's answer, however late: a row that it reserves for nobody would stay reserved."""
         doorbell = subscription.doorbell_id
         first = doorbell not in holder.doorbells
         holder.doorbells.add(doorbell)
-        request = Attach(stream.stream_id, doorbell, history(subscription, stream))
+        reader, overwriting = subscription.session.instance_id, subscription.looks_on
+        request = Attach(stream.stream_id, doorbell, history(subscription, stream), reader, overwriting)
         try:
             answer = await stream.session.request(request, (subscription.doorbell_fd,) if first else (), timeout=None)
         except PeppyError as error:

@@ -21,6 +21,11 @@ class QoSProfile(IntEnum):
         """The manifest's word for this profile."""
         return _WORDS[self]
 
+    @property
+    def waits(self) -> bool:
+        """Whether a writer waits for its slowest reader instead of overwriting what that one has not taken."""
+        return self >= QoSProfile.Reliable
+
 
 _WORDS = {
     QoSProfile.SensorData: "sensor_data",

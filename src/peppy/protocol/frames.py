@@ -286,14 +286,15 @@ class Shutdown(Frame):
 
 
 class StreamOpen(Frame):
-    """Producer to daemon: this stream exists. Descriptors: DATA, CTRL. Sent again after a reconnect.
+    """Producer to daemon: this stream exists. Descriptors: DATA, CTRL, and where the profile waits the eventfd that
+    readers ring for room. Sent again after a reconnect.
 
     `format` is the canonical text of the format, which only a `standalone` program says: the daemon knows no manifest
     of it.
     """
 
     Answer = StreamOpened
-    descriptors = range(2, 3)
+    descriptors = range(2, 4)
     stream_id: int
     topic: str
     qos: int
@@ -331,7 +332,10 @@ class Unsubscribe(Frame):
 
 
 class Attach(Frame):
-    """Daemon to producer: reserve a row. Descriptor: the doorbell, the first time this process sees `doorbell_id`."""
+    """Daemon to producer: reserve a row. Descriptor: the doorbell, the first time this process sees `doorbell_id`.
+
+    `reader_instance_id` is named when the reader holds the producer up; one that is `overwriting` never does.
+    """
 
     Answer = Attached
     descriptors = range(2)
@@ -339,12 +343,14 @@ class Attach(Frame):
     stream_id: int
     doorbell_id: int
     history: int
+    reader_instance_id: str = ""
+    overwriting: bool = False
 
 
 class Attachment(Frame):
-    """Daemon to consumer: here is a stream and your row. Descriptors: DATA, CTRL."""
+    """Daemon to consumer: here is a stream and your row. Descriptors: those of the producer's `StreamOpen`."""
 
-    descriptors = range(2, 3)
+    descriptors = range(2, 4)
     may_lose_descriptors = True
     subscription_id: int
     stream_id: int
@@ -381,7 +387,10 @@ class AttachmentStale(Frame):
 
 
 class RowLeft(Frame):
-    """Daemon to producer: the reader of this row has left or never came; take the row back."""
+    """Daemon to producer: the reader of this row has left or never came; take the row back.
+
+    Ticket 0: one of the readers that `StreamOpened` counted has left before a row was asked for.
+    """
 
     stream_id: int
     row: int

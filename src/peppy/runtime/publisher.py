@@ -11,16 +11,16 @@ import threading
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from peppy.codec import Draft, Gathered, Plan, Room
-from peppy.errors import LoanReleased, PeppyError
+from peppy.codec import Gathered, Plan, Room
+from peppy.errors import PeppyError
 from peppy.model.names import stable_hash
 from peppy.model.qos import QoSProfile
 from peppy.ring import Claim, History, Loan, MessageTooLong, StreamClosed, Writer
 from peppy.ring import plan as plan_geometry
 from peppy.runtime.config import TopicSettings
+from peppy.runtime.write_loan import L
 
 if TYPE_CHECKING:
     from peppy.runtime.streams import Streams
@@ -58,6 +58,7 @@ class TopicWriter:
         self._due: int | None = None  # readers that wait for the stream, as the daemon says; None until it has
         self._asked_for = 0  # rows
         self._tickets: dict[int, int] = {}  # of rows that were reserved, until they are known to be free
+        self._readers: dict[int, str] = {}  # by row, the instance id of who had it last
         self._counted = PublisherStats(0, 0, 0, 0)  # when there is no stream, or none any more
         self._publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
         self.put: Callable[[Any], None] = self._first
@@ -73,18 +74,13 @@ class TopicWriter:
                 return self._writer
             self._control.check_process()
             self._writer = writer = self._create(length)
-            self._bind(self._put_gathered if self.plan.bulk_count else self._put_bytes)
+            self._bind(self._put_of_stream())
         self._control.open_stream(self)
         return writer
 
-    def loan(self, kind: "type[L]", room: Room) -> "L":
+    def loan(self, kind: type[L], room: Room) -> L:
         """A write loan of class `kind`; RuntimeError when too many are out, ValueError for one that does not fit."""
-        try:
-            loan = self.stream(room.length).loan(room.length)
-        except MessageTooLong as error:
-            raise self._too_long(error) from None
-        except OSError as error:
-            raise self._no_room(error, room.length) from error
+        loan = self._take_loan(room.length)
         return kind(loan, room.draft(loan.view))
 
     def check_length(self, length: int) -> None:
@@ -132,28 +128,50 @@ class TopicWriter:
     # --- for the control thread ------------------------------------------------------------------------------------
 
     @contextmanager
-    def kept_open(self) -> Generator[tuple[int, int] | None]:
-        """DATA and CTRL, which nobody closes meanwhile; None when the stream is closed already."""
+    def kept_open(self) -> Generator[tuple[int, ...] | None]:
+        """The stream's descriptors, which nobody closes meanwhile; None when the stream is closed already.
+
+        DATA, CTRL and, where writers wait, the eventfd that readers ring for room.
+        """
         with self._lock:
             writer = self._writer
-            yield None if writer is None or self._closed else (writer.data_fd, writer.ctrl_fd)
+            if writer is None or self._closed:
+                yield None
+                return
+            space = (writer.space_fd,) if writer.space_fd >= 0 else ()
+            yield (writer.data_fd, writer.ctrl_fd, *space)
 
-    def reserve_row(self, doorbell: int, history: int) -> Claim:
-        """Reserve a row for a reader to come; TooManyReaders when all 64 are taken."""
+    def reserve_row(self, doorbell: int, history: int, reader: str = "", *, overwriting: bool = False) -> Claim:
+        """Reserve a row for a reader to come, of the instance `reader`; TooManyReaders when all 64 are taken.
+
+        `overwriting`: it never holds a writer that waits for others (docs/reference/qos.md, Back-pressure).
+        """
         assert self._writer is not None
-        self._asked_for += 1
-        claim = self._writer.reserve_row(doorbell, History(history))
+        try:
+            claim = self._writer.reserve_row(doorbell, History(history))
+        finally:
+            self._asked_for += 1
         self._tickets[claim.row] = claim.ticket
+        self._readers[claim.row] = reader
+        if overwriting:
+            self._writer.overwrite_row(claim.row, claim.ticket)
         return claim
 
     def release_unclaimed_rows(self) -> None:
         """The daemon that asked for rows is gone: those that no reader has claimed are nobody's, and those of readers
         that have died meanwhile. Who comes too late finds its claim stale and is given another row."""
+        self._due, self._asked_for = None, 0  # the next daemon counts anew
         for row, ticket in list(self._tickets.items()):
             self.release_row(row, ticket)
 
     def release_row(self, row: int, ticket: int) -> None:
-        """The reader left or never came. A row whose owner still lives is taken back by a later scan."""
+        """The reader left or never came. A row whose owner still lives is taken back by a later scan.
+
+        Ticket 0: a reader that was due left before a row was asked for.
+        """
+        if ticket == 0:
+            self._asked_for += 1
+            return
         if self._writer is not None:
             with suppress(StreamClosed):
                 if self._writer.release_row(row, ticket) and self._tickets.get(row) == ticket:
@@ -177,19 +195,27 @@ class TopicWriter:
 
     def registered(self, error: PeppyError | None) -> None:
         """The daemon's answer to the registration of the stream: without it nobody is attached."""
-        self._due = 0
+        self.opened(0)
         if error is not None:
             print(f"[ERROR] topic `{self.name}` reaches nobody: {error}", file=sys.stderr, flush=True)
 
     # --- putting ---------------------------------------------------------------------------------------------------
 
     def _first(self, payload: Payload) -> None:
-        if isinstance(payload, Gathered):
-            self.stream(payload.length)
-            self._put_gathered(payload)
-        else:
-            self.stream(len(payload))
-            self._put_bytes(payload)
+        self.stream(payload.length if isinstance(payload, Gathered) else len(payload))
+        self.put(payload)
+
+    def _put_of_stream(self) -> Callable[[Any], None]:
+        """What publishes a message once there is a stream."""
+        return self._put_gathered if self.plan.bulk_count else self._put_bytes
+
+    def _take_loan(self, length: int) -> Loan:
+        try:
+            return self.stream(length).loan(length)
+        except MessageTooLong as error:
+            raise self._too_long(error) from None
+        except OSError as error:
+            raise self._no_room(error, length) from error
 
     def _put_bytes(self, payload: bytes) -> None:
         assert self._writer is not None
@@ -244,6 +270,7 @@ class TopicWriter:
                 topic_hash=stable_hash(self.name),
                 schema_hash=self.plan.schema_hash,
                 mode=int(self.qos),
+                reliable=self.qos.waits,
             )
         except OSError as error:
             raise self._no_room(error, length) from error
@@ -258,7 +285,7 @@ class Publisher:
         self._put: Callable[[Any], None] = writer.put
         writer.join(self)
 
-    def _loan(self, kind: "type[L]", shapes: Mapping[str, int | Sequence[int]], body_reserve: int) -> "L":
+    def _loan(self, kind: type[L], shapes: Mapping[str, int | Sequence[int]], body_reserve: int) -> L:
         if self._closed:
             self._refuse(b"")
         room = self._writer.plan.room(shapes, body_reserve)
@@ -281,76 +308,3 @@ class Publisher:
         """The publisher itself: the daemon knows the topic from the manifest, the stream comes with a message."""
         return self
         yield  # a generator, as `await` wants one
-
-
-class WriteLoan:
-    """Base of the generated write loans: assign the fields, fill the arrays, then publish or leave the `with` block."""
-
-    def __init__(self, loan: Loan, draft: Draft) -> None:
-        mine = self.__dict__
-        mine["_loan_of_ring"] = loan
-        mine["_draft"] = draft
-        mine.update(draft.fields)
-
-    def publish(self) -> None:
-        """Publish the message. TypeError or ValueError when a field is missing or wrong; the loan stays usable then."""
-        loan, draft = self._open()
-        fields = {name: self.__dict__[name] for name in draft.attributes if name in self.__dict__}
-        length = draft.finish(fields)
-        fields.clear()
-        self._end()
-        del draft
-        loan.publish(length)
-
-    def discard(self) -> None:
-        """Give the room back unpublished."""
-        loan, _ = self._open()
-        self._end()
-        loan.discard()
-
-    def _open(self) -> tuple[Loan, Draft]:
-        draft = self.__dict__.get("_draft")
-        if draft is None:
-            raise LoanReleased("the loan was published or discarded already")
-        return self.__dict__["_loan_of_ring"], draft
-
-    def _end(self) -> None:
-        self.__dict__.clear()
-
-    def __getattr__(self, name: str) -> Any:
-        draft = self.__dict__.get("_draft")
-        if draft is None:
-            raise LoanReleased(f"`{name}` cannot be used: the loan was published or discarded already")
-        raise AttributeError(f"`{name}` has not been assigned" if name in draft.attributes else f"no field `{name}`")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        _, draft = self._open()
-        if name in draft.bulk:
-            raise AttributeError(f"`{name}` is an array in the ring: write into it, as in `loan.{name}[...] = ...`")
-        if name not in draft.attributes:
-            raise AttributeError(f"no field `{name}`")
-        self.__dict__[name] = value
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        if "_draft" not in self.__dict__:
-            return
-        if kind is None:
-            self.publish()
-        else:
-            self.discard()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.__exit__(kind, error, traceback)
-
-
-L = TypeVar("L", bound=WriteLoan)

@@ -15,10 +15,12 @@ from peppy.model.node import Slot
 from peppy.runtime.config import RuntimeConfig, TopicSettings
 from peppy.runtime.control import ControlThread
 from peppy.runtime.publisher import PublisherStats, TopicWriter
+from peppy.runtime.reliable import WaitingTopicWriter
 from peppy.runtime.streams import Streams
 from peppy.runtime.subscription import Subscription, SubscriptionStats
 from peppy.runtime.token import CancellationToken
 from peppy.runtime.topics import ConsumedTopic, EmittedTopic, SharedReceiver
+from peppy.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
     from peppy.runtime.standalone import StandaloneConfig
@@ -43,13 +45,21 @@ class TopicStats(NamedTuple):
 class Topics:
     """The streams and subscriptions of one node; every method may be called from any thread."""
 
-    def __init__(self, settings: TopicSettings, control: Streams, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        settings: TopicSettings,
+        control: Streams,
+        loop: asyncio.AbstractEventLoop,
+        publish_timeout_secs: float = 5.0,
+    ) -> None:
         self._settings = settings
+        self._publish_timeout_secs = publish_timeout_secs
         self._control = control
         self._loop = loop
         self._lock = threading.RLock()
         self._writers: dict[str, TopicWriter] = {}
         self._subscriptions: list[Subscription[Any]] = []
+        self.urgent: list[Waiting] = []  # what reads `critical` messages
         self._receivers: dict[tuple[str, str], SharedReceiver[Any]] = {}
         self._finished: dict[str, SubscriptionStats] = {}  # sums over closed subscriptions
         self._last_subscription = 0
@@ -62,20 +72,22 @@ class Topics:
             return writer
         with self._lock:
             if topic.name not in self._writers:
-                writer = TopicWriter(topic.name, topic.qos, topic.plan, self._settings, self._control)
-                self._writers[topic.name] = writer
+                writer = self._writers[topic.name] = self._new_writer(topic)
                 if self._ended:
                     writer.close()
             return self._writers[topic.name]
+
+    def _new_writer(self, topic: EmittedTopic) -> TopicWriter:
+        what = topic.name, topic.qos, topic.plan, self._settings, self._control
+        return WaitingTopicWriter(*what, self._publish_timeout_secs) if topic.qos.waits else TopicWriter(*what)
 
     def subscribe(self, topic: ConsumedTopic[M], spin_us: int = 0) -> Subscription[M]:
         """A new subscription with its own cursor; once the node is ending, one that is closed."""
         with self._lock:
             self._forget_closed()
             self._last_subscription += 1
-            subscription = Subscription(
-                self._last_subscription, topic.link_id, topic.name, topic.plan, spin_us, self._control, self._loop
-            )
+            number, link_id, name, plan = self._last_subscription, topic.link_id, topic.name, topic.plan
+            subscription = Subscription(number, link_id, name, plan, spin_us, self._control, self._loop, self.urgent)
             self._subscriptions.append(subscription)
             if self._ended:
                 subscription.close()
@@ -150,7 +162,7 @@ class NodeRunner:
         self._slots = {slot.link_id: slot for slot in slots}
         self._token = token
         self._hooks: list[Hook] = []
-        self.topics = Topics(config.topics, control.streams, loop)
+        self.topics = Topics(config.topics, control.streams, loop, config.reliable.publish_timeout_secs)
         self.calls = control.calls
         self.endpoints = control.endpoints
         self.calls.start(loop)

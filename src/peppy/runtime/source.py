@@ -49,7 +49,9 @@ class Source:
         self, stream_id: int, producer: str, qos: QoSProfile, claim: Claim, fds: tuple[int, ...], plan: Plan[Any]
     ) -> None:
         """Take the row of `claim`. Raises StaleClaim when it is no longer free, OSError for what is no stream."""
-        self.reader = Reader.open(fds[0], fds[1], claim, newest=qos is QoSProfile.SensorData)
+        data_fd, ctrl_fd, *space = fds
+        newest = qos is QoSProfile.SensorData
+        self.reader = Reader.open(data_fd, ctrl_fd, claim, newest=newest, space_fd=space[0] if space else -1)
         self.stream_id = stream_id
         self.producer = producer
         self.row = (stream_id, claim.row, claim.ticket)

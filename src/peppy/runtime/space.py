@@ -10,8 +10,8 @@ import select
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 from peppy.ring import WouldBlock, Writer
@@ -81,6 +81,12 @@ class SpaceQueue:
             return True
         finally:
             self._leave(turn)
+
+    @contextmanager
+    def nobody_writes(self) -> Generator[None]:
+        """While this lasts, nobody writes; it must be short."""
+        with self._lock:
+            yield
 
     def wake(self) -> None:
         """Let the head of the queue try again."""

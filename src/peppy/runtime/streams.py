@@ -136,7 +136,8 @@ class Streams:
         if doorbell is None:  # it arrived `truncated`
             return Failed("NoDescriptors", "the producer has no free file descriptor")
         try:
-            claim = writer.reserve_row(doorbell, attach.history)
+            reader, overwriting = attach.reader_instance_id, attach.overwriting
+            claim = writer.reserve_row(doorbell, attach.history, reader, overwriting=overwriting)
             return Done(msgspec.Raw(msgspec.msgpack.encode(Attached(claim=claim))))
         except PeppyError as error:
             return Failed(error.kind, error.message, error.hint)

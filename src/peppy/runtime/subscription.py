@@ -63,8 +63,9 @@ class Subscription(Waiting, Generic[M]):
         spin_us: int,
         control: "Streams",
         loop: asyncio.AbstractEventLoop,
+        urgent: list[Waiting],
     ) -> None:
-        super().__init__(loop)
+        super().__init__(loop, urgent)
         self.subscription_id = subscription_id
         self.link_id = link_id
         self.topic = topic
@@ -151,6 +152,8 @@ class Subscription(Waiting, Generic[M]):
             for source in self._sources:
                 source.reader.close()
             self._sources.clear()
+            if self in self._urgent:
+                self._urgent.remove(self)
             if not self._known.done():
                 self._known.set_result(None)
             self._ring()
@@ -201,6 +204,8 @@ class Subscription(Waiting, Generic[M]):
             except StaleClaim:
                 return False
             self._sources.append(source)
+            if QoSProfile(qos) is QoSProfile.Critical and self not in self._urgent:
+                self._urgent.append(self)
             self._refusals.pop(stream_id, None)
             self._ring()
         return True

@@ -6,8 +6,10 @@ from peppy.codec import Gathered, Plan
 from peppy.errors import SubscriptionClosed
 from peppy.model.qos import QoSProfile
 from peppy.runtime.loan import PendingLoan, ReadLoan
-from peppy.runtime.publisher import Publisher, PublisherStats, WriteLoan
+from peppy.runtime.publisher import Publisher, PublisherStats
+from peppy.runtime.reliable import WaitingTopicWriter
 from peppy.runtime.subscription import MessageInfo, Subscription, SubscriptionStats
+from peppy.runtime.write_loan import WriteLoan
 
 if TYPE_CHECKING:
     from peppy.runtime.runner import NodeRunner
@@ -38,8 +40,15 @@ class EmittedTopic:
         self.plan = plan
 
     async def emit(self, node_runner: "NodeRunner", payload: bytes | Gathered) -> None:
-        """Write one encoded message; never waits on `sensor_data` and `standard`."""
-        node_runner.topics.writer(self).put(payload)
+        """Write one encoded message; never waits on `sensor_data` and `standard`.
+
+        On `reliable` and `critical` it suspends the task until there is room: PublishTimeout when a reader is too slow.
+        """
+        writer = node_runner.topics.writer(self)
+        if isinstance(writer, WaitingTopicWriter):
+            await writer.put_async(payload)
+        else:
+            writer.put(payload)
 
     def publisher(self, node_runner: "NodeRunner", kind: type[P]) -> P:
         """A publisher of the generated class `kind`, sharing the topic's stream with all others of this process."""

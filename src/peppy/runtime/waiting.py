@@ -21,9 +21,13 @@ LONGEST_POLL = 3600.0
 
 
 class Waiting(ABC):
-    """The waiting half of a subscription; `_lock` guards both halves."""
+    """The waiting half of a subscription; `_lock` guards both halves.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    `urgent` are those of the same event loop that read `critical` topics: they are served before all others.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, urgent: "list[Waiting]") -> None:
+        self._urgent = urgent
         self.doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._loop = loop
         self._lock = threading.RLock()
@@ -60,7 +64,22 @@ class Waiting(ABC):
             if not future.done():
                 future.set_result(None)
 
+    def _wake_if_rung(self) -> None:
+        """On the event loop, before one that is less urgent."""
+        if not self._tasks_waiting or self._closed:
+            return
+        try:
+            os.eventfd_read(self.doorbell)
+        except BlockingIOError:
+            return
+        self.wake_tasks()
+        if self._threads_waiting:
+            self._loop.call_soon(self._pass_on)
+
     def _doorbell_rang(self) -> None:
+        for urgent in self._urgent:
+            if urgent is not self:
+                urgent._wake_if_rung()
         if self._threads_waiting and not self._tasks_waiting and not self._closed:
             # The bell is for threads: taking it from them and ringing again would wake this loop again and again,
             # while they wait for the interpreter. The next task that sleeps watches it anew.

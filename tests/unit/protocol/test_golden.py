@@ -74,7 +74,7 @@ SAMPLES: tuple[Frame, ...] = (
     frames.StreamClose(LARGE_ID),
     frames.Subscribe(7, "left", "frames", 2**63, ((LARGE_ID, 3, 9),)),
     frames.Unsubscribe(7),
-    frames.Attach(LARGE_ID, 12, 2),
+    frames.Attach(LARGE_ID, 12, 2, "viewer", True),
     frames.Attachment(7, LARGE_ID, "front", 1, CLAIM),
     frames.AttachmentRefused(7, LARGE_ID, "front", "SchemaMismatch", "both hashes"),
     frames.AttachmentStale(7, LARGE_ID, 3, 9, "Too many open files"),

@@ -11,6 +11,7 @@ from peppy.model.qos import QoSProfile
 from peppy.ring import History
 from peppy.runtime.config import Depths, TopicSettings
 from peppy.runtime.publisher import Publisher, TopicWriter
+from peppy.runtime.reliable import WaitingTopicWriter
 from peppy.runtime.runner import Topics
 from peppy.runtime.subscription import Subscription
 from peppy.runtime.topics import ConsumedTopic
@@ -18,6 +19,7 @@ from peppy.runtime.topics import ConsumedTopic
 SMALL = '[["number","u64",0]]'
 BULK = '[["number","u64",0],["data",["u8",0],0]]'
 PRODUCER = "t1"
+READER = "r1"
 
 
 class Joined:
@@ -26,14 +28,21 @@ class Joined:
     def __init__(self) -> None:
         self.writers: list[TopicWriter] = []
         self.subscriptions: list[Subscription[Any]] = []
+        self._only: dict[TopicWriter, list[Subscription[Any]]] = {}
+
+    def attach_only(self, writer: TopicWriter, subscriptions: list[Subscription[Any]]) -> None:
+        """Let nobody else read what this writer will write."""
+        self._only[writer] = subscriptions
 
     def check_process(self) -> None:
         """Nobody forks here."""
 
     def open_stream(self, writer: TopicWriter) -> None:
         self.writers.append(writer)
-        for subscription in self.subscriptions:
+        subscriptions = self._only.get(writer, self.subscriptions)
+        for subscription in subscriptions:
             self.attach(writer, subscription, History.ALL)
+        writer.opened(len(subscriptions))
 
     def close_stream(self, writer: TopicWriter) -> None:
         if writer in self.writers:
@@ -44,7 +53,7 @@ class Joined:
     def open_subscription(self, subscription: Subscription[Any]) -> None:
         self.subscriptions.append(subscription)
         for writer in self.writers:
-            self.attach(writer, subscription, History.NONE)
+            self.attach(writer, subscription, History.LAST if writer.qos is QoSProfile.Critical else History.NONE)
         subscription.registered(None)
 
     def close_subscription(self, subscription: Subscription[Any]) -> None:
@@ -52,7 +61,7 @@ class Joined:
 
     def attach(self, writer: TopicWriter, subscription: Subscription[Any], history: History) -> None:
         try:
-            claim = writer.reserve_row(subscription.doorbell, history)
+            claim = writer.reserve_row(subscription.doorbell, history, READER)
         except TooManyReaders as error:
             subscription.refused(writer.stream_id, PRODUCER, error.kind, error.message)
             return
@@ -65,10 +74,17 @@ class Bench:
     """One topic named `t`: `topics` is what a node has, `format_text` its format."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, format_text: str | None = SMALL, *, depth: int = 8, control: Any = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        format_text: str | None = SMALL,
+        *,
+        depth: int = 8,
+        control: Any = None,
+        bound: float = 30.0,
     ) -> None:
+        self.bound = bound
         self.plan = plan_of("t", format_text, {})
-        self.settings = TopicSettings(depth=Depths(sensor_data=depth, standard=depth))
+        self.settings = TopicSettings(depth=Depths(sensor_data=depth, standard=depth, reliable=depth, critical=depth))
         self.control: Any = control or Joined()
         self.made: list[TopicWriter] = []
         self.topics = Topics(self.settings, self.control, loop)
@@ -77,8 +93,15 @@ class Bench:
     def writer(self, *, format_text: str | None = None, qos: QoSProfile = QoSProfile.Standard) -> TopicWriter:
         """A producer; with another format its messages cannot be decoded."""
         plan = self.plan if format_text is None else plan_of("t", format_text, {})
-        self.made.append(TopicWriter("t", qos, plan, self.settings, self.control))
+        what = "t", qos, plan, self.settings, self.control
+        self.made.append(WaitingTopicWriter(*what, self.bound) if qos.waits else TopicWriter(*what))
         return self.made[-1]
+
+    def waiting_writer(self, qos: QoSProfile = QoSProfile.Reliable) -> WaitingTopicWriter:
+        """A producer that waits for slow readers."""
+        writer = self.writer(qos=qos)
+        assert isinstance(writer, WaitingTopicWriter)
+        return writer
 
     def publisher(self, writer: TopicWriter | None = None) -> Publisher:
         return Publisher(writer or self.writer())

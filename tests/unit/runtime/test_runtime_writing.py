@@ -11,9 +11,10 @@ from runtime_topics import BULK, Bench, on_loop, put
 
 from peppy.errors import LoanReleased, PeppyError
 from peppy.runtime.config import TopicSettings
-from peppy.runtime.publisher import Publisher, TopicWriter, WriteLoan
+from peppy.runtime.publisher import Publisher, TopicWriter
 from peppy.runtime.streams import Streams
 from peppy.runtime.topics import EmittedTopic
+from peppy.runtime.write_loan import WriteLoan
 
 
 class Loan(WriteLoan):
