@@ -1,6 +1,7 @@
 """What happens to a goal, on its way to stdout (docs/reference/cli.md, Calls and goals)."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from peppy.cli.calling import message_data, message_lines
@@ -13,7 +14,6 @@ from peppy.model.goals import ResultStatus
 if TYPE_CHECKING:
     from peppy.codec import Plan
     from peppy.protocol.calls import Decided
-    from peppy.ring import View
     from peppy.runtime.watch_goal import GoalEnd
 
 
@@ -30,23 +30,25 @@ class GoalEvents:
     def decided(self, goal_id: str, decided: "Decided") -> None:
         """The goal was accepted, or not."""
         self._report.envelope = False
-        instance_id = decided.instance_id
+        known = {"instance_id": decided.instance_id, "goal_id": goal_id}
         if decided.accepted:
-            return self._print(["accepted"], event="accepted", instance_id=instance_id, goal_id=goal_id)
+            self._print({"event": "accepted", **known}, ["accepted"])
+            return
         reason = decided.error_message or ""
         self._report.unsuccessful(PeppyError(f"rejected: {reason}", kind="GoalRejected"))
-        text = f"rejected: {harmless(reason)}".rstrip()
-        return self._print([text], event="rejected", instance_id=instance_id, goal_id=goal_id, error_message=reason)
+        rejected = {"event": "rejected", **known, "error_message": reason}
+        self._print(rejected, [f"rejected: {harmless(reason)}".rstrip()])
 
-    def feedback(self, view: "View") -> None:
+    def feedback(self, payload: memoryview) -> None:
         """One feedback message. One that cannot be decoded is a warning."""
         try:
-            lines = message_lines(self._feedback, view.data, full=self._full)
-            data = message_data(self._feedback, view.data, full=self._full) if self._report.as_json else None
+            if self._report.as_json:
+                self._print({"event": "feedback", "message": self._data(self._feedback, payload)})
+            else:
+                self._print({}, self._divided(self._lines(self._feedback, payload)))
         except DecodeError as error:
             self._report.warning(f"DecodeError: {error.message}")
             return
-        self._print(self._divided(lines), event="feedback", message=data)
         self._messages += 1
 
     def cancelled(self) -> None:
@@ -56,22 +58,31 @@ class GoalEvents:
 
     def ended(self, end: "GoalEnd") -> None:
         """The goal is terminal. Raises DecodeError for a result that is no payload."""
-        lines, data = [end.status.name], None
-        if end.payload is not None and self._result.message_format is not None:
-            lines += message_lines(self._result, end.payload, full=self._full)
-            data = message_data(self._result, end.payload, full=self._full) if self._report.as_json else None
         if end.feedback_lost:
             self._report.warning(f"{end.feedback_lost} feedback message(s) were lost: they came faster than we read")
-        instance_id, status = end.instance_id, end.status.name
-        self._print(self._divided(lines), event="result", instance_id=instance_id, status=status, result=data)
+        payload = end.payload if self._result.message_format is not None else None
+        if self._report.as_json:
+            result = None if payload is None else self._data(self._result, payload)
+            known = {"instance_id": end.instance_id, "status": end.status.name}
+            self._print({"event": "result", **known, "result": result})
+        else:
+            lines = [] if payload is None else self._lines(self._result, payload)
+            self._print({}, self._divided([end.status.name, *lines]))
         if end.status is not ResultStatus.COMPLETED:
-            self._report.unsuccessful(PeppyError(f"the goal is {status}", kind="CommandFailed"))
+            self._report.unsuccessful(PeppyError(f"the goal is {end.status.name}", kind="CommandFailed"))
+
+    def _lines(self, plan: "Plan[Any]", payload: bytes | memoryview) -> list[str]:
+        return message_lines(plan, payload, full=self._full)
+
+    def _data(self, plan: "Plan[Any]", payload: bytes | memoryview) -> Any:
+        return message_data(plan, payload, full=self._full)
 
     def _divided(self, lines: list[str]) -> list[str]:
         return ["---", *lines] if self._messages else lines
 
-    def _print(self, lines: list[str], **data: object) -> None:
+    def _print(self, event: dict[str, Any], lines: Sequence[str] = ()) -> None:
+        """One event: a line of JSON, or these lines."""
         text = "\n".join(lines)
         if self._report.as_json:
-            text = json.dumps({"time": local_time(), **data}, ensure_ascii=False, allow_nan=False)
+            text = json.dumps({"time": local_time(), **event}, ensure_ascii=False, allow_nan=False)
         print(text, flush=True)

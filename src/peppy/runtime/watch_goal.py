@@ -55,9 +55,9 @@ class WatchedGoal:
         client: Client,
         action: MemberDetails,
         on_cancel: Callable[[], None],
-        on_feedback: Callable[[View], None] | None,
+        on_feedback: Callable[[memoryview], None] | None,
     ) -> None:
-        """`on_feedback` gets every message while the goal is followed, None asks for no feedback; `on_cancel` is called
+        """`on_feedback` gets every payload while the goal is followed, None asks for no feedback; `on_cancel` is called
         when Ctrl-C has cancelled the goal."""
         self.goal_id = secrets.token_hex(8)
         self.was_cancelled = False
@@ -203,7 +203,7 @@ class WatchedGoal:
             view = self._reader.take_view()
             if not isinstance(view, View):
                 return True
-            self._on_feedback(view)
+            self._on_feedback(view.data)
         return False
 
     def _rests(self) -> bool:

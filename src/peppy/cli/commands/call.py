@@ -29,5 +29,7 @@ def command(report: Report, service: str, argument: str | None, timeout: float, 
             called = call(client, found, payload, timeout)
         finally:
             payload.close()
+    if report.as_json:
+        return {"instance_id": called.instance_id, "response": message_data(response, called.payload, full=full)}
     report.result("\n".join(message_lines(response, called.payload, full=full)))
-    return {"instance_id": called.instance_id, "response": message_data(response, called.payload, full=full)}
+    return None
