@@ -73,6 +73,7 @@ class Told:
             self._lines.close()
             self._socket.close()
         self._listening.close()
+        self.path.unlink()
 
 
 def write_talker(directory: Path, *, name: str = "talker", payload: str = PAYLOAD) -> Path:
@@ -91,6 +92,22 @@ def write_listener(directory: Path) -> Path:
     return _write(directory / "listener", "listener", "listener.py", consumes, slots)
 
 
+def write_commander(directory: Path) -> Path:
+    """A node that emits `sure` (reliable), `vital` (critical) and `plain` (standard)."""
+    profiles = (("sure", "reliable"), ("vital", "critical"), ("plain", "standard"))
+    emits = ", ".join(
+        f'{{ name: "{name}", qos_profile: "{profile}", message_format: {PAYLOAD} }}' for name, profile in profiles
+    )
+    return _write(directory / "commander", "commander", "talker.py", f"topics: {{ emits: [{emits}] }}", "")
+
+
+def write_follower(directory: Path) -> Path:
+    """A node with a slot `any` (from_any) for commanders."""
+    slots = 'depends_on: { nodes: [{ name: "commander", tag: "v1", link_id: "any", from_any: true }] },'
+    consumes = ", ".join(f'{{ link_id: "any", name: "{name}" }}' for name in ("sure", "vital", "plain"))
+    return _write(directory / "follower", "follower", "listener.py", f"topics: {{ consumes: [{consumes}] }}", slots)
+
+
 def write_view(directory: Path) -> Path:
     """A node with the slots `left`, `right` (pinned) and `rest` (from_any) for instances of `cam:v1`."""
     slots = ", ".join(
@@ -101,6 +118,31 @@ def write_view(directory: Path) -> Path:
     consumes = ", ".join(f'{{ link_id: "{link_id}", name: "{name}" }}' for link_id, name in topics)
     interfaces = f"topics: {{ consumes: [{consumes}] }}"
     return _write(directory / "view", "view", "listener.py", interfaces, f"depends_on: {{ nodes: [{slots}] }},")
+
+
+def write_server(directory: Path) -> Path:
+    """A node that serves `echo`, `late` and `lone`, which give back what they get, and `touch`, without formats."""
+    formats = f"request_message_format: {PAYLOAD}, response_message_format: {PAYLOAD}"
+    echoes = ", ".join(f'{{ name: "{name}", {formats} }}' for name in ("echo", "late", "lone"))
+    return _write(
+        directory / "server", "server", "server.py", f'services: {{ exposes: [{echoes}, {{ name: "touch" }}] }}', ""
+    )
+
+
+def write_caller(directory: Path, name: str = "caller", *, pinned: bool = True) -> Path:
+    """A node with the slots `main` (if `pinned`) and `rest` (from_any) for servers."""
+    slots = {"main": False, "rest": True} if pinned else {"rest": True}
+    nodes = ", ".join(
+        f'{{ name: "server", tag: "v1", link_id: "{link_id}", from_any: {str(from_any).lower()} }}'
+        for link_id, from_any in slots.items()
+    )
+    consumes = ", ".join(
+        f'{{ link_id: "{link_id}", name: "{service}" }}'
+        for link_id in slots
+        for service in ("echo", "late", "lone", "touch")
+    )
+    interfaces = f"services: {{ consumes: [{consumes}] }}"
+    return _write(directory / name, name, "caller.py", interfaces, f"depends_on: {{ nodes: [{nodes}] }},")
 
 
 def _write(directory: Path, name: str, program: str, interfaces: str, slots: str) -> Path:
@@ -115,3 +157,29 @@ def _write(directory: Path, name: str, program: str, interfaces: str, slots: str
     )
     (directory / program).write_text((NODES / program).read_text())
     return directory
+
+
+def write_arm(directory: Path, *, name: str = "arm") -> Path:
+    """A node that exposes the actions `move`, `calibrate` (no payload at all) and `note` (feedback of any size)."""
+    return _write(directory / name, name, "arm.py", f"actions: {{ exposes: [{_MOVE}, {_CALIBRATE}, {_NOTE}] }}", "")
+
+
+def write_pilot(directory: Path) -> Path:
+    """A node with the slots `main` (pinned) and `rest` (from_any) for arms."""
+    slots = """depends_on: { nodes: [{ name: "arm", tag: "v1", link_id: "main" },
+                                      { name: "arm", tag: "v1", link_id: "rest", from_any: true }] },"""
+    consumes = ", ".join(
+        f'{{ link_id: "{link_id}", name: "{name}" }}'
+        for link_id, name in (("main", "move"), ("main", "calibrate"), ("main", "note"), ("rest", "move"))
+    )
+    return _write(directory / "pilot", "pilot", "pilot.py", f"actions: {{ consumes: [{consumes}] }}", slots)
+
+
+_MOVE = """{ name: "move",
+    goal_service: { request_message_format: { arm_id: "u16", decide: "string", work: "string", count: "u32" } },
+    feedback_topic: { message_format: { arm_id: "u16", step: "u32" } },
+    result_service: { response_message_format: { success: "bool",
+        position: { $type: "array", $items: "i32", $length: 3 }, log: { $type: "bytes", $optional: true } } } }"""
+_CALIBRATE = '{ name: "calibrate" }'
+_NOTE = """{ name: "note", goal_service: { request_message_format: { count: "u32", size: "u32" } },
+    feedback_topic: { qos_profile: "reliable", message_format: { text: "string" } } }"""
