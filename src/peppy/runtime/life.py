@@ -17,6 +17,7 @@ from peppy.errors import SubscriptionClosed
 from peppy.model.node import Slot
 from peppy.runtime.config import RuntimeConfig
 from peppy.runtime.control import ControlThread
+from peppy.runtime.goals import Goals
 from peppy.runtime.runner import NodeRunner
 from peppy.runtime.standalone import StandaloneProgram
 from peppy.runtime.token import CancellationToken
@@ -29,6 +30,13 @@ TASKS_SHARE, HOOKS_SHARE = 0.6, 0.9
 
 ATTACH_SECS = 2.0
 """Seconds in which readers that waited for a stream are attached to it, when its writer ends right after it began."""
+
+GOALS_SECS = 1.0
+"""Seconds in which the daemon confirms that it has the outcome of every goal."""
+
+IMPATIENT_SECS = 1.0
+"""A second signal ends a standalone program at once when it comes so long after the first: there is no daemon that would
+do it, and whoever started the program may pass one Ctrl-C on twice."""
 
 REPORT_AFTER = 4
 """Passes of the event loop in which somebody may look at a failed task, before its traceback is printed: `wait_for` and
@@ -54,7 +62,9 @@ class NodeLife:
         self._control = ControlThread(config, version, self._token.cancel, standalone)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._failure: BaseException | None = None
+        self._goals: Goals | None = None
         self._marking: asyncio.TimerHandle | None = None
+        self._is_standalone = standalone is not None
 
     def run(self, setup: Setup) -> None:
         """Connect, set up, live, shut down. An async `setup` runs on the event loop, which is this thread's; a sync one
@@ -146,6 +156,7 @@ class NodeLife:
         loop = asyncio.get_running_loop()
         self._tasks.clear()  # this coroutine is no task of the node: it ends last
         node_runner = NodeRunner(self._control.config, self._slots, self._token, self._control, loop)
+        self._goals = node_runner.goals
         self._mark(loop)
         self._control.report_ready()
         try:
@@ -201,6 +212,8 @@ class NodeLife:
             await asyncio.wait_for(node_runner.run_hooks(), began + HOOKS_SHARE * grace - monotonic())
         except TimeoutError:
             print("[WARNING] the shutdown hooks did not end in time", file=sys.stderr)
+        node_runner.feedback.close()
+        await node_runner.goals.abandon_all(min(monotonic() + GOALS_SECS, began + grace))
         await node_runner.topics.readers_attached(min(monotonic() + ATTACH_SECS, began + grace))
         node_runner.topics.close_writers()
 
@@ -228,6 +241,8 @@ class NodeLife:
         task = asyncio.Task(work, loop=loop, **options)
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
+        if self._goals is not None:
+            self._goals.task_created(task, work)
         return task
 
     def _task_ended(self, task: "asyncio.Task[Any]") -> None:
@@ -254,7 +269,13 @@ class NodeLife:
         if threading.current_thread() is not threading.main_thread():
             return lambda: None
 
-        def end(_number: int, _frame: FrameType | None) -> None:
+        asked_at: list[float] = []
+
+        def end(number: int, _frame: FrameType | None) -> None:
+            asked_at.append(monotonic())
+            if self._is_standalone and asked_at[-1] - asked_at[0] > IMPATIENT_SECS:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
             self._token.cancel()
 
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from peppy.model.node import Slot
 from peppy.runtime.config import RuntimeConfig, TopicSettings
 from peppy.runtime.control import ControlThread
+from peppy.runtime.feedback_reader import FeedbackReaders
+from peppy.runtime.goals import Goals
 from peppy.runtime.publisher import PublisherStats, TopicWriter
 from peppy.runtime.reliable import WaitingTopicWriter
 from peppy.runtime.streams import Streams
@@ -167,6 +169,11 @@ class NodeRunner:
         self.endpoints = control.endpoints
         self.calls.start(loop)
         self.endpoints.start(loop)
+        self.loop = loop
+        self.goals = Goals(config, control, loop, token.is_cancelled)
+        self.feedback = FeedbackReaders(control.link, loop, self.topics.urgent)
+        control.add(self.goals)
+        control.add(self.feedback)
         self.living: asyncio.Task[None] | None = None
         """The life of a runner that `new_standalone` made; None when `NodeBuilder` runs the node."""
 
