@@ -65,13 +65,18 @@ class ControlPlane:
         asyncio.get_running_loop().add_reader(pidfd, self._process_ended, party)
         return party
 
+    def leaving(self, session: PartySession) -> None:
+        """A node has said that it ends, which its process need not do."""
+        if (party := self._parties.get(session)) is not None:
+            party.leaves = True
+
     def disconnected(self, session: PartySession) -> None:
         """A connection has ended."""
         party = self._parties.get(session)
         if party is None:
             return
         self._lose(party)
-        if party.ended or not (session.has_slots or party.follows):
+        if party.ended or party.leaves or not (session.has_slots or party.follows):
             self._end(party)
         elif not session.has_slots:
             self._give_up(party)
@@ -115,6 +120,18 @@ class ControlPlane:
                     question.release()
         self._goals.close()
 
+    def party(self, session: PartySession) -> Party:
+        """Who speaks here; a command line takes part from its first frame on.
+
+        Raises ConnectionClosed when its process has ended.
+        """
+        party = self._parties.get(session)
+        if party is not None:
+            return party
+        if session.has_slots:
+            raise ConnectionClosed(f"the process of `{session.instance_id}` has ended")
+        return self._enter(session)
+
     # --- frames --------------------------------------------------------------------------------------------------
 
     def concerns(self, kind: type[Frame]) -> bool:
@@ -125,7 +142,7 @@ class ControlPlane:
         """Serve one frame and take over its descriptors. Raises ProtocolViolation."""
         kept = False
         try:
-            kept = self._routes[type(received.frame)](self._party(session), received)
+            kept = self._routes[type(received.frame)](self.party(session), received)
         except ConnectionClosed:
             raise
         except PeppyError as error:
@@ -135,14 +152,6 @@ class ControlPlane:
         finally:
             if received.fds and not kept:
                 close_all(received.fds)
-
-    def _party(self, session: PartySession) -> Party:
-        party = self._parties.get(session)
-        if party is not None:
-            return party
-        if session.has_slots:
-            raise ConnectionClosed(f"the process of `{session.instance_id}` has ended")
-        return self._enter(session)
 
     def _withdraw(self, party: Party, received: Received) -> bool:
         frame = received.frame

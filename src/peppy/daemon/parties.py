@@ -51,14 +51,15 @@ class PartySession(Protocol):
 class Party:
     """One process: a node, a standalone program or a command line.
 
-    `online`: it has a connection. `ended`: the process has, and what it wrote before is still being read. `answered`
-    are its last questions that were answered, `settled` the same as of its last reconnect: it may ask them again when
-    their answers got lost.
+    `online`: it has a connection. `leaves`: it has said that it ends, so it does not come back without it. `ended`: the
+    process has, and what it wrote before is still being read. `answered` are its last questions that were answered,
+    `settled` the same as of its last reconnect: it may ask them again when their answers got lost.
     """
 
     session: PartySession
     pidfd: int
     online: bool = True
+    leaves: bool = False
     ended: bool = False
     endpoints: "dict[int, Endpoint]" = field(default_factory=dict[int, "Endpoint"])
     questions: "dict[int, Call | Poll]" = field(default_factory=dict[int, "Call | Poll"])

@@ -29,6 +29,7 @@ from peppy.protocol.frames import (
     AttachmentStale,
     Cancel,
     Done,
+    Ending,
     Failed,
     Frame,
     Hello,
@@ -248,6 +249,8 @@ class Server:
             case _ if isinstance(frame, TOPIC_FRAMES):
                 self._topic(session, received)
             case _ if isinstance(session, NodeSession):
+                if isinstance(frame, Ending):
+                    self._control.leaving(session)
                 self._nodes.heard(session, frame)
             case _:
                 self._dispatcher.start(session, frame, request_id)

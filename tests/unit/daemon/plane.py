@@ -49,7 +49,7 @@ class Peer:
             os.fstat(fd)
         self.sent.append(frame)
         self.carried.append((frame, payload, len(fds)))
-        if fds:
+        if fds and not payload:
             self.contents.append(os.pread(fds[-1], 100, 0))
 
     def answer(self, result: Answer, request_id: int) -> None:
@@ -85,7 +85,7 @@ class Slots:
             return producer_id == only
         return self.admitted is None or producer_id in self.admitted
 
-    def direct(self, consumer_id: str, link_id: str) -> str | None:
+    def direct(self, _consumer_id: str, link_id: str) -> str | None:
         return self.directed.get(link_id)
 
 
@@ -149,6 +149,20 @@ class Plane:
     def lose(self, peer: Peer) -> None:
         """The peer's connection ends."""
         self.control.disconnected(peer)
+
+    def end(self, peer: Peer) -> None:
+        """The peer ends, and with it whatever it has not finished."""
+        self.control.leaving(peer)
+        self.control.disconnected(peer)
+
+    def has_ended(self, peer: Peer) -> bool:
+        """Whether the end of the peer's process has been noticed."""
+        return self.control.party(peer).ended
+
+    async def until(self, claim: Callable[[], object]) -> None:
+        """Waits for something that the event loop brings."""
+        while not claim():
+            await asyncio.sleep(0.001)
 
 
 def with_plane(claim: Callable[[Plane], Coroutine[Any, Any, None]], **settings: Any) -> None:
