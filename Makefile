@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CSOURCES := $(wildcard csrc/*.c csrc/*.h csrc/shim/*.c csrc/shim/*.h)
+CSOURCES := $(wildcard csrc/*.c csrc/*.h csrc/python/*.c csrc/shim/*.c csrc/shim/*.h)
 
 .PHONY: demo test check bench asan ubsan tsan torture clean machine
 
@@ -32,7 +32,7 @@ torture: $(VENV)/ready
 
 clean:
 	$(MAKE) -C csrc clean
-	rm -rf $(VENV) build dist src/*.egg-info src/peppy/ring/_core.* src/peppy/_bin
+	rm -rf $(VENV) build dist src/*.egg-info src/peppy/ring/*.so src/peppy/_bin
 
 # The machine must have a compiler, Python's headers and its venv module: say what is missing and how to get it.
 machine:

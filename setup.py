@@ -50,13 +50,22 @@ class Abi3Wheel(bdist_wheel):
 setup(
     cffi_modules=["cffi_build.py:ffibuilder"],
     ext_modules=[
+        Extension(
+            "peppy.ring._calls",
+            sources=["csrc/python/calls.c"],
+            depends=["csrc/peppy_ring.h"],
+            include_dirs=["csrc"],
+            define_macros=[("Py_LIMITED_API", "0x030b0000")],
+            py_limited_api=True,
+            extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
+        ),
         Program(
             "peppy._bin.peppy_shim",
             sources=sorted(str(source) for source in Path("csrc/shim").glob("*.c")),
             depends=sorted(str(header) for header in Path("csrc/shim").glob("*.h")),
             extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-pthread"],
             extra_link_args=["-pthread"],
-        )
+        ),
     ],
     cmdclass={"build_ext": BuildWithPrograms, "bdist_wheel": Abi3Wheel},
 )

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from time import perf_counter_ns
 
 from bench.link import LAST, Link, Receiver, Sender
@@ -14,14 +14,16 @@ from peppy.ring import Outcome
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = (64, KIB, 64 * KIB, MIB, 8 * MIB)
 LEAST, MOST = 100, 50_000  # round trips of one repeat
+SPIN_US = 1e6
+HOW = {"raw-poll": "touched; a loop of take_bytes", "raw-spin": "touched; receive_bytes spins in the core"}
 WARM_UP = 50  # besides two rounds of the ring, after which every chunk has its memory
 
 
 def plan(quick: bool) -> Iterator[tuple[Case, Measure]]:
     """All cases; `quick` leaves out what differs little."""
     for condition in ("awake", "1cpu") if quick else ("awake", "1cpu", "free"):
-        for mode in ("raw-poll", "raw-block", "raw-asyncio"):
-            if mode == "raw-poll" and condition == "1cpu":
+        for mode in ("raw-poll", "raw-spin", "raw-block", "raw-asyncio"):
+            if mode in HOW and condition == "1cpu":
                 continue  # two ends that spin on one CPU measure the scheduler's slice
             for size in SIZES if condition == "awake" and mode == "raw-block" else (64,):
                 yield _case(size, mode, condition)
@@ -36,7 +38,7 @@ def plan(quick: bool) -> Iterator[tuple[Case, Measure]]:
 
 
 def _case(size: int, mode: str, condition: str) -> tuple[Case, Measure]:
-    note = "touched" if mode.startswith("raw") else "loan: header, first and last byte written"
+    note = HOW.get(mode, "touched") if mode.startswith("raw") else "loan: header, first and last byte written"
     case = Case("latency", "peppy", "latency", size, mode, condition, "us", note)
     return case, measure
 
@@ -50,7 +52,7 @@ def _ping(channel: socket.socket, case: Case, seconds: float) -> Sample:
     link, sender, receiver, waiting = _open(channel, case)
     if waiting == "asyncio":
         return asyncio.run(_ping_under_asyncio(link, receiver, sender, seconds))
-    send, wait = sender.send, _wait(link, receiver, waiting)
+    send, wait = sender.send, receiver.poll if waiting == "poll" else receiver.wait
     times: list[int] = []
     end = 0
     warm_up = WARM_UP + 2 * link.writer.geometry.depth
@@ -73,7 +75,7 @@ def _echo(channel: socket.socket, case: Case, _seconds: float) -> None:
     if waiting == "asyncio":
         asyncio.run(_echo_under_asyncio(link, receiver, sender))
         return
-    send, wait = sender.send, _wait(link, receiver, waiting)
+    send, wait = sender.send, receiver.poll if waiting == "poll" else receiver.wait
     while (number := wait()) != LAST:
         send(number)
 
@@ -81,21 +83,9 @@ def _echo(channel: socket.socket, case: Case, _seconds: float) -> None:
 def _open(channel: socket.socket, case: Case) -> tuple[Link, Sender, Receiver, str]:
     link = Link.open(channel, case.size)
     access, _, waiting = case.mode.partition("-")
-    return link, Sender(link.writer, case.size, access == "loan"), Receiver(link.reader, case.size), waiting
-
-
-def _wait(link: Link, receiver: Receiver, waiting: str) -> Callable[[], int]:
-    if waiting == "poll":
-        return receiver.poll
-    wait, receive, doorbell = link.reader.wait, receiver.receive, link.doorbell
-
-    def blocking() -> int:
-        while True:  # wait looks at the ring before it sleeps
-            wait(doorbell)
-            if (number := receive()) is not None:
-                return number
-
-    return blocking
+    spin_us = SPIN_US if waiting == "spin" else 0.0
+    receiver = Receiver(link.reader, case.size, link.doorbell, spin_us)
+    return link, Sender(link.writer, case.size, access == "loan"), receiver, waiting
 
 
 def _sample(round_trips: list[int]) -> Sample:

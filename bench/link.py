@@ -5,13 +5,13 @@ import socket
 from struct import Struct
 from typing import NamedTuple, Self
 
-from peppy.ring import Claim, History, Reader, ReceiveBuffer, SendBuffer, View, Writer, plan
+from peppy.ring import Claim, History, Reader, View, Writer, plan
 
 _write_number, _read_number = Struct("<Q").pack_into, Struct("<Q").unpack_from
 BUDGET = 64 << 20
 LAST = (1 << 64) - 1  # the number of the message that ends a measurement
 BY_COPY = 4096
-"""Messages up to this size are copied out into a reused buffer, larger ones are looked at in place."""
+"""Messages up to this size are copied out as bytes, larger ones are looked at in place."""
 
 
 def budget_depth(size: int) -> int:
@@ -50,14 +50,15 @@ class Sender:
 
     def __init__(self, writer: Writer, size: int, loan: bool) -> None:
         self._writer, self._size, self._last = writer, size, size - 1
-        self._buffer = SendBuffer(size)
+        self._data = bytearray(size)
+        self._publish = writer.publish_bytes
         self.send = self._send_loan if loan else self._send_copy
 
     def _send_copy(self, number: int) -> None:
-        data = self._buffer.data
+        data = self._data
         _write_number(data, 0, number)
         data[self._last] = number & 0xFF
-        self._writer.publish(self._buffer, self._size)
+        self._publish(data)
 
     def _send_loan(self, number: int) -> None:
         loan = self._writer.loan(self._size)
@@ -69,35 +70,49 @@ class Sender:
 class Receiver:
     """Takes the next message and touches its number, first and last byte.
 
-    `receive` returns None when there is none; `poll` asks again until there is one. Everything stands in one function
-    each: a call of Python's costs as much as what is measured.
+    `receive` returns None when there is none; `poll` asks again until there is one; `wait` spins in the core for
+    `spin_us`, then sleeps. Each is one function: a call of Python's costs as much as what is measured.
     """
 
-    def __init__(self, reader: Reader, size: int) -> None:
-        self._reader, self._last = reader, size - 1
-        self._buffer = ReceiveBuffer(min(size, BY_COPY))
+    def __init__(self, reader: Reader, size: int, doorbell: int = -1, spin_us: float = 0.0) -> None:
+        self._reader, self._doorbell, self._last, self._spin_us = reader, doorbell, size - 1, spin_us
         copied = size <= BY_COPY
         self.receive = self._receive_copy if copied else self._receive_view
         self.poll = self._poll_copy if copied else self._poll_view
+        self.wait = self._wait_copy if copied else self._wait_view
 
     def _receive_copy(self) -> int | None:
-        buffer = self._buffer
-        if self._reader.take_into(buffer).__class__ is not tuple:
+        taken = self._reader.take_bytes()
+        if taken.__class__ is not tuple:
             return None
-        data = buffer.data
+        data, _, _ = taken
         (number,) = _read_number(data)
         if data[self._last] != number & 0xFF:
             raise _torn(number)
         return number
 
     def _poll_copy(self) -> int:
-        take, buffer = self._reader.take_into, self._buffer
-        while take(buffer).__class__ is not tuple:
+        take = self._reader.take_bytes
+        while (taken := take()).__class__ is not tuple:
             pass
-        data = buffer.data
+        data, _, _ = taken
         (number,) = _read_number(data)
         if data[self._last] != number & 0xFF:
             raise _torn(number)
+        return number
+
+    def _wait_copy(self) -> int:
+        while (taken := self._reader.receive_bytes(self._doorbell, None, self._spin_us)).__class__ is not tuple:
+            pass
+        data, _, _ = taken
+        (number,) = _read_number(data)
+        if data[self._last] != number & 0xFF:
+            raise _torn(number)
+        return number
+
+    def _wait_view(self) -> int:
+        while (number := self._receive_view()) is None:
+            self._reader.wait(self._doorbell, None, self._spin_us)
         return number
 
     def _receive_view(self) -> int | None:

@@ -18,6 +18,8 @@
 #define PAUSE() ((void)0)
 #endif
 
+#define CLOSE_LOOKS 16u /* under the mutex: less than a microsecond */
+
 /* A stranger's descriptor: only an eventfd never blocks its writer, and only with O_NONBLOCK set. That flag belongs to
  * the shared description, so we set it. */
 int doorbell_accept(int fd)
@@ -89,12 +91,32 @@ static int look(struct peppy_reader *reader)
     return result;
 }
 
+/* Most looks read the next message's descriptor alone: of all that the writer stores, its line is the one whose way to
+ * this CPU counts, and a second line that is polled would cost the writer a second transfer. */
+static int look_closely(struct peppy_reader *reader)
+{
+    int result = reader_enter(reader);
+    if (result)
+        return result;
+    const struct descriptor *entry = &ring_of(&reader->mapping)[reader->cursor & (reader->geometry.slots - 1)];
+    for (uint32_t looks = 0; looks < CLOSE_LOOKS; looks++) {
+        if (load_acquire(&entry->seq) == reader->cursor) {
+            reader_leave(reader);
+            return PEPPY_OK;
+        }
+        PAUSE();
+    }
+    result = reader_look(reader); /* overtaken, or the end */
+    reader_leave(reader);
+    return result;
+}
+
 static int spin(struct peppy_reader *reader, int64_t spin_ns)
 {
     uint64_t end = clock_ns(CLOCK_MONOTONIC) + (uint64_t)spin_ns;
     int result;
-    while ((result = look(reader)) == PEPPY_EMPTY && clock_ns(CLOCK_MONOTONIC) < end)
-        PAUSE();
+    while ((result = look_closely(reader)) == PEPPY_EMPTY && clock_ns(CLOCK_MONOTONIC) < end)
+        ;
     return result;
 }
 
@@ -157,4 +179,25 @@ int peppy_wait(struct peppy_reader *reader, int doorbell, int64_t timeout_ns, in
     reader->calls--;
     reader_leave(reader);
     return result;
+}
+
+/* A message that another thread took first is waited for again; an interrupted wait begins anew with its caller. */
+int peppy_receive(struct peppy_reader *reader, int doorbell, int64_t timeout_ns, int64_t spin_ns, void *buffer,
+                  uint64_t room, struct peppy_message *message)
+{
+    uint64_t deadline = 0;
+    for (;;) {
+        int result = peppy_take_copy(reader, buffer, room, message);
+        if (result != PEPPY_EMPTY)
+            return result;
+        int64_t left = timeout_ns;
+        if (timeout_ns > 0) {
+            uint64_t now = clock_ns(CLOCK_MONOTONIC);
+            deadline = deadline ? deadline : now + (uint64_t)timeout_ns;
+            left = deadline > now ? (int64_t)(deadline - now) : 0;
+        }
+        result = peppy_wait(reader, doorbell, left, spin_ns);
+        if (result != PEPPY_OK)
+            return result;
+    }
 }

@@ -134,6 +134,8 @@ int peppy_writer_space_fd(const struct peppy_writer *writer);
 
 /* Copy one message in and wake the readers that sleep. `sequence` may be NULL. PEPPY_WOULD_BLOCK: no room. */
 int peppy_publish(struct peppy_writer *writer, const void *data, uint64_t length, uint64_t *sequence);
+/* The same, but -EBUSY when another thread is at it: nothing is waited for. */
+int peppy_publish_at_once(struct peppy_writer *writer, const void *data, uint64_t length, uint64_t *sequence);
 int peppy_publish_parts(struct peppy_writer *writer, const struct peppy_part *parts, uint32_t count, uint64_t length,
                         uint64_t *sequence);
 
@@ -195,6 +197,10 @@ int peppy_waiting_since(struct peppy_reader *reader, uint64_t *publish_time_ns);
 /* Wait until there is something: spin, arm, poll(doorbell), again. PEPPY_OK, PEPPY_EMPTY at the timeout, PEPPY_CLOSED,
  * -EINTR after a signal. Timeout < 0: for ever. `doorbell` is the eventfd this row was reserved with. */
 int peppy_wait(struct peppy_reader *reader, int doorbell, int64_t timeout_ns, int64_t spin_ns);
+/* peppy_take_copy of a message that is there or comes while peppy_wait waits, in one call. Results are those of both;
+ * PEPPY_AGAIN as ever: call again. */
+int peppy_receive(struct peppy_reader *reader, int doorbell, int64_t timeout_ns, int64_t spin_ns, void *buffer,
+                  uint64_t room, struct peppy_message *message);
 
 /* 1 while somebody holds the writer's lease, 0 when nobody does: then take what is left before giving up. */
 int peppy_writer_alive(struct peppy_reader *reader);

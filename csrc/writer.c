@@ -247,12 +247,10 @@ static void put_in_ring(struct peppy_writer *writer, uint32_t chunk, uint64_t le
     wake_sleepers(writer); /* P8 */
 }
 
-/* P0 and P1: enter, refuse, find a chunk. On PEPPY_OK the mutex is held. */
-static int begin(struct peppy_writer *writer, uint64_t length, uint32_t *chunk)
+/* P0 and P1 under the mutex: refuse, or find a chunk. On PEPPY_OK the mutex stays held. */
+static int admit(struct peppy_writer *writer, uint64_t length, uint32_t *chunk)
 {
-    int result = writer_enter(writer);
-    if (result)
-        return result;
+    int result;
     KILLPOINT(P0);
     if (writer->closed)
         result = PEPPY_CLOSED;
@@ -270,16 +268,37 @@ static int begin(struct peppy_writer *writer, uint64_t length, uint32_t *chunk)
     return PEPPY_OK;
 }
 
-int peppy_publish(struct peppy_writer *writer, const void *data, uint64_t length, uint64_t *sequence)
+static int begin(struct peppy_writer *writer, uint64_t length, uint32_t *chunk)
+{
+    int result = writer_enter(writer);
+    return result ? result : admit(writer, length, chunk);
+}
+
+static int publish_entered(struct peppy_writer *writer, const void *data, uint64_t length, uint64_t *sequence)
 {
     uint32_t chunk;
-    int result = begin(writer, length, &chunk);
+    int result = admit(writer, length, &chunk);
     if (result)
         return result;
     copy_bytes(payload_of(writer, chunk), data, length); /* P2 */
     put_in_ring(writer, chunk, length, sequence);
     writer_leave(writer);
     return PEPPY_OK;
+}
+
+int peppy_publish(struct peppy_writer *writer, const void *data, uint64_t length, uint64_t *sequence)
+{
+    int result = writer_enter(writer);
+    return result ? result : publish_entered(writer, data, length, sequence);
+}
+
+int peppy_publish_at_once(struct peppy_writer *writer, const void *data, uint64_t length, uint64_t *sequence)
+{
+    if (lease_inherited(&writer->lease))
+        return -ECHILD;
+    if (pthread_mutex_trylock(&writer->mutex))
+        return -EBUSY;
+    return publish_entered(writer, data, length, sequence);
 }
 
 /* Parts come in ascending order and do not overlap; what no part covers is zeroed, so no old message shines through. */

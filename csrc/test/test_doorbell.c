@@ -105,6 +105,8 @@ static void waiting_ends_at_its_time(void)
 struct waiter {
     struct peppy_reader *reader;
     int bell, result;
+    int64_t spin_ns;
+    uint64_t number;
 };
 
 static void *wait_long(void *argument)
@@ -112,6 +114,60 @@ static void *wait_long(void *argument)
     struct waiter *waiter = argument;
     waiter->result = peppy_wait(waiter->reader, waiter->bell, -1, 0);
     return NULL;
+}
+
+static void *receive_long(void *argument)
+{
+    struct waiter *waiter = argument;
+    struct peppy_message message;
+    uint64_t number = 0;
+    waiter->result = peppy_receive(waiter->reader, waiter->bell, -1, waiter->spin_ns, &number, sizeof number, &message);
+    waiter->number = number;
+    return NULL;
+}
+
+static void receiving_brings_the_message_that_comes_asleep_or_spinning(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 2, 2, 1);
+    for (int spinning = 0; spinning < 2; spinning++) {
+        struct waiter waiter = {.bell = new_doorbell(), .spin_ns = spinning ? 60 * SECOND : 0};
+        struct peppy_claim claim = stream_reserve(writer, waiter.bell, PEPPY_HISTORY_NONE);
+        pthread_t thread;
+        waiter.reader = stream_claim(writer, &claim, 0);
+        CHECK_EQUAL(pthread_create(&thread, NULL, receive_long, &waiter), 0);
+        while (!spinning && !load_relaxed(&ctrl_of(&writer->mapping)->armed))
+            sched_yield();
+        publish_number(writer, 5);
+        pthread_join(thread, NULL);
+        CHECK_EQUAL(waiter.result, PEPPY_OK);
+        CHECK_EQUAL(waiter.number, 5);
+        CHECK_EQUAL(peppy_doorbell_forget(writer, waiter.bell), 0);
+        peppy_reader_close(waiter.reader);
+        close(waiter.bell);
+    }
+    peppy_writer_free(writer);
+}
+
+static void receiving_ends_at_its_time_and_at_the_end_of_the_stream(void)
+{
+    int bell = new_doorbell();
+    struct peppy_writer *writer = stream_create(64, 4, 2, 2, 1);
+    struct peppy_claim claim = stream_reserve(writer, bell, PEPPY_HISTORY_NONE);
+    struct peppy_reader *reader = stream_claim(writer, &claim, 0);
+    struct peppy_message message;
+    uint64_t number;
+    CHECK_EQUAL(peppy_receive(reader, bell, 0, 0, &number, sizeof number, &message), PEPPY_EMPTY);
+    CHECK_EQUAL(peppy_receive(reader, bell, 1000, 1000, &number, sizeof number, &message), PEPPY_EMPTY);
+    publish_number(writer, 9);
+    CHECK_EQUAL(peppy_receive(reader, bell, -1, 0, &number, 4, &message), PEPPY_TOO_LONG);
+    CHECK_EQUAL(message.length, 8);
+    CHECK_EQUAL(peppy_receive(reader, bell, -1, 0, &number, sizeof number, &message), PEPPY_OK);
+    CHECK_EQUAL(number, 9);
+    CHECK_EQUAL(peppy_writer_close(writer, 0), 0);
+    CHECK_EQUAL(peppy_receive(reader, bell, -1, SECOND, &number, sizeof number, &message), PEPPY_CLOSED);
+    peppy_reader_close(reader);
+    close(bell);
+    peppy_writer_free(writer);
 }
 
 static void an_awake_reader_is_not_rung_for(void)
@@ -292,6 +348,8 @@ static void no_wake_up_is_lost_between_two_processes(void)
 
 RUN_CLAIMS(CLAIM(only_an_eventfd_is_accepted_and_it_never_blocks),
            CLAIM(the_bell_rings_once_for_a_sleeper_and_never_for_one_awake), CLAIM(a_full_bell_stops_nobody),
+           CLAIM(receiving_brings_the_message_that_comes_asleep_or_spinning),
+           CLAIM(receiving_ends_at_its_time_and_at_the_end_of_the_stream),
            CLAIM(waiting_ends_at_its_time), CLAIM(an_awake_reader_is_not_rung_for),
            CLAIM(waiting_on_what_is_no_bell_is_an_error), CLAIM(a_signal_ends_the_wait), CLAIM(the_close_wakes_a_sleeper),
            CLAIM(a_reader_closed_under_a_waiting_thread_ends_with_the_wait),

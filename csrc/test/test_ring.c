@@ -85,6 +85,24 @@ static void a_lapped_reader_that_wants_it_jumps_to_the_newest(void)
     peppy_writer_free(writer);
 }
 
+static void publishing_at_once_waits_for_no_other_thread(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 2, 2, 1);
+    struct peppy_reader *reader = stream_attach(writer, PEPPY_HISTORY_NONE, 0);
+    uint64_t number = 7, sequence = 0;
+    pthread_mutex_lock(&writer->mutex); /* as if another thread were publishing */
+    CHECK_EQUAL(peppy_publish_at_once(writer, &number, sizeof number, &sequence), -EBUSY);
+    pthread_mutex_unlock(&writer->mutex);
+    CHECK_EQUAL(peppy_publish_at_once(writer, &number, 65, &sequence), PEPPY_TOO_LONG);
+    CHECK_EQUAL(peppy_publish_at_once(writer, &number, sizeof number, &sequence), PEPPY_OK);
+    CHECK_EQUAL(sequence, 1);
+    CHECK_EQUAL(take_number(reader), 7);
+    CHECK_EQUAL(peppy_writer_close(writer, 0), 0);
+    CHECK_EQUAL(peppy_publish_at_once(writer, &number, sizeof number, &sequence), PEPPY_CLOSED);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
 static void history_decides_the_first_message(void)
 {
     struct peppy_writer *writer = stream_create(64, 4, 8, 2, 1);
@@ -395,6 +413,7 @@ static void an_observer_describes_the_newest_messages_that_are_held(void)
 RUN_CLAIMS(CLAIM(messages_arrive_in_order_through_many_turns_of_the_ring),
            CLAIM(a_lapped_reader_goes_on_with_the_oldest_held),
            CLAIM(a_lapped_reader_that_wants_it_jumps_to_the_newest),
+           CLAIM(publishing_at_once_waits_for_no_other_thread),
            CLAIM(history_decides_the_first_message),
            CLAIM(history_never_reaches_below_the_generations_first_sequence),
            CLAIM(parts_are_gathered_and_gaps_are_zero),

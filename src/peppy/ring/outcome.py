@@ -73,3 +73,13 @@ def publish_failure(code: int, length: int, capacity: int) -> Exception:
     if code == Outcome.NO_CHUNK:
         return RuntimeError("cannot publish: every chunk of the stream is in use")
     return failure(code, f"publish `{length}` bytes")
+
+
+_OUTCOMES = tuple(Outcome)
+
+
+def take_outcome(code: int) -> Outcome:
+    """The outcome `code` of a call that reads; raises what a negative one stands for."""
+    if code < 0:
+        raise failure(code, "take a message")
+    return _OUTCOMES[code]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
 from peppy.ring._core import ffi, lib
 from peppy.ring.buffers import MessageRecord, ReceiveBuffer, pinned, taken
+from peppy.ring.calls import inlet
 from peppy.ring.claim import Claim, to_struct
 from peppy.ring.config import StreamConfig, stream_config
-from peppy.ring.outcome import Outcome, StreamClosed, failure
+from peppy.ring.outcome import Outcome, StreamClosed, failure, take_outcome
 from peppy.ring.stats import ReaderStats, row_stats
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _OK, _EMPTY, _AGAIN, _TOO_MANY_HELD, _TOO_LONG = (
     int(outcome) for outcome in (Outcome.OK, Outcome.EMPTY, Outcome.AGAIN, Outcome.TOO_MANY_HELD, Outcome.TOO_LONG)
 )
-_OUTCOMES = tuple(Outcome)
 _NOTHING = Outcome.EMPTY
 _take = lib.peppy_take
 _take_copy = lib.peppy_take_copy
@@ -49,12 +49,19 @@ class Reader:
     All methods raise RuntimeError in a process forked after `open`, and StreamClosed after `close`.
     """
 
+    take_bytes: Callable[[], tuple[bytes, int, int] | Outcome]
+    """The next message, copied out: its bytes, sequence and publish time. EMPTY and CLOSED as in `take_into`. The
+    shortest way to a small message."""
+
     def __init__(self, raw: Pointer, handle: Pointer, config: StreamConfig) -> None:
         # Views unpin through `_raw`: the core keeps its handle until the last of them is gone. Everything else goes
         # through `_handle`, whose death gives the row up as soon as no call uses it any more.
         self._raw = raw
         self._handle = handle
         self._records = [MessageRecord()]
+        calls = inlet(handle)
+        self.take_bytes = calls.take
+        self._receive = calls.receive
         self.config = config
 
     @classmethod
@@ -93,7 +100,7 @@ class Reader:
             if code == _TOO_LONG:
                 buffer.grow(taken(buffer.records)[0])
             elif code != _AGAIN:
-                return _outcome(code)
+                return take_outcome(code)
 
     def take_many(self, buffer: ReceiveBuffer, limit: int) -> list[tuple[int, int, int, int]] | Outcome:
         """Copy up to `limit` messages in order; offset in `buffer.data`, length, sequence and publish time of each.
@@ -108,7 +115,7 @@ class Reader:
             if code == _TOO_LONG:
                 buffer.grow(taken(buffer.records)[0])
             elif code != _AGAIN:
-                return _outcome(code)
+                return take_outcome(code)
 
     def take_view(self) -> View | Outcome:
         """Pin the next message and show it in place, until the last slice of its memoryview dies.
@@ -124,7 +131,7 @@ class Reader:
             pass
         if code != _OK:
             self._records.append(record)
-            return self._take_private_copy() if code == _TOO_MANY_HELD else _outcome(code)
+            return self._take_private_copy() if code == _TOO_MANY_HELD else take_outcome(code)
         length, sequence, publish_time_ns, pin = pinned(record.bytes)
         pointer = ffi.gc(record.message.data, partial(_unpin, self._raw, pin))
         self._records.append(record)
@@ -145,13 +152,13 @@ class Reader:
 
         Read the doorbell before this, never after: the wake-up for a message that comes in between would be lost.
         """
-        return _outcome(lib.peppy_arm(self._handle))
+        return take_outcome(lib.peppy_arm(self._handle))
 
     def waiting_since(self) -> int | None:
         """When the next message was published (CLOCK_MONOTONIC, ns); 0 for one that is lost, None for none."""
         cell = ffi.new("uint64_t *")
         code = lib.peppy_waiting_since(self._handle, cell)
-        return None if _outcome(code) is not Outcome.OK else cell[0]
+        return None if take_outcome(code) is not Outcome.OK else cell[0]
 
     def wait(self, doorbell: int, timeout: float | None = None, spin_us: float = 0.0) -> Outcome:
         """Wait, interpreter lock released, until there is something: OK, CLOSED, or EMPTY after `timeout` seconds.
@@ -162,12 +169,19 @@ class Reader:
         if timeout is None:
             while (code := _wait(self._handle, doorbell, -1, spin_ns)) == _INTERRUPTED:
                 pass
-            return _outcome(code)
+            return take_outcome(code)
         left_ns = max(0, int(timeout * 1e9))
         deadline = monotonic_ns() + left_ns
         while (code := _wait(self._handle, doorbell, left_ns, spin_ns)) == _INTERRUPTED:
             left_ns = max(0, deadline - monotonic_ns())
-        return _outcome(code)
+        return take_outcome(code)
+
+    def receive_bytes(
+        self, doorbell: int, timeout: float | None = None, spin_us: float = 0.0
+    ) -> tuple[bytes, int, int] | Outcome:
+        """`take_bytes`, or `wait` and then `take_bytes`, in one call: EMPTY only after `timeout` seconds."""
+        timeout_ns = -1 if timeout is None else max(0, int(timeout * 1e9))
+        return self._receive(doorbell, timeout_ns, int(spin_us * 1000) if spin_us else 0)
 
     def writer_alive(self) -> bool:
         """False when nobody holds the writer's lease any more: take what is left, then give up."""
@@ -187,7 +201,7 @@ class Reader:
     def close(self) -> None:
         """Give the row up; views stay valid until they die, a wait in progress ends first. May be called again."""
         if "_handle" in self.__dict__:
-            del self._handle
+            del self._handle, self.take_bytes, self._receive
             object.__setattr__(self, "__class__", _ClosedReader)
 
 
@@ -195,10 +209,6 @@ class _ClosedReader(Reader):
     """What a reader becomes when it is closed: the hot paths need no test of their own."""
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise StreamClosed("the reader is closed") if name == "_handle" else AttributeError(name)
-
-
-def _outcome(code: int) -> Outcome:
-    if code < 0:
-        raise failure(code, "take a message")
-    return _OUTCOMES[code]
+        if name in ("_handle", "take_bytes", "_receive"):
+            raise StreamClosed("the reader is closed")
+        raise AttributeError(name)

@@ -1,6 +1,8 @@
 """Publishing: what goes in comes out, and what does not fit is refused before anything is written."""
 
 import array
+import os
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -106,3 +108,40 @@ def test_epochs_of_two_writers_differ(make_stream: Callable[..., Stream]) -> Non
     first, second = make_stream().writer, make_stream().writer
     assert first.epoch != second.epoch
     assert first.reserve_row(-1, History.NONE)[:2] == first.epoch
+
+
+def test_every_contiguous_buffer_can_be_published_as_bytes(stream: Stream) -> None:
+    reader = stream.reader()
+    for message in (b"bytes", bytearray(b"array"), memoryview(b"a view")[2:]):
+        stream.writer.publish_bytes(message)
+        assert reader.take_bytes()[0] == bytes(message)
+    with pytest.raises(TypeError):
+        stream.writer.publish_bytes("text")  # type: ignore[arg-type]
+    with pytest.raises(BufferError):
+        stream.writer.publish_bytes(memoryview(b"every other byte")[::2])
+
+
+def test_long_messages_pass_as_bytes_too(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(capacity=1 << 20)
+    reader, message = stream.reader(), os.urandom(1 << 20)
+    stream.writer.publish_bytes(message)
+    assert reader.take_bytes()[:2] == (message, 1)
+    stream.writer.publish_bytes(b"short")
+    assert reader.take_bytes()[:2] == (b"short", 2)
+
+
+def test_threads_publish_long_and_short_messages_side_by_side(make_stream: Callable[..., Stream]) -> None:
+    stream = make_stream(depth=512, capacity=1 << 16)
+    reader = stream.reader()
+    messages = [bytes([number]) * (64 if number % 2 else 1 << 16) for number in range(8)]
+    threads = [
+        threading.Thread(target=lambda message=message: [stream.writer.publish_bytes(message) for _ in range(50)])
+        for message in messages
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    taken = [reader.take_bytes() for _ in range(400)]
+    assert [sequence for _, sequence, _ in taken] == list(range(1, 401))
+    assert sorted(message for message, _, _ in taken) == sorted(messages * 50)

@@ -9,7 +9,7 @@ import time
 import pytest
 from ring_stream import Stream
 
-from peppy.ring import Outcome, Reader, ReceiveBuffer
+from peppy.ring import Outcome, Reader, ReceiveBuffer, StreamClosed
 
 
 def rung(doorbell: int) -> int:
@@ -195,3 +195,54 @@ async def consume_under_asyncio(stream: Stream, messages: int, cancel_every: int
 def test_an_event_loop_gets_every_message_also_when_reads_are_cancelled(stream: Stream, cancel_every: int) -> None:
     found = asyncio.run(asyncio.wait_for(consume_under_asyncio(stream, 200, cancel_every), 60))
     assert found == list(range(1, 201))
+
+
+@pytest.mark.parametrize("spin_us", [0, 60e6])
+def test_receiving_brings_the_message_that_comes_with_the_interpreter_lock_free(stream: Stream, spin_us: float) -> None:
+    doorbell = stream.doorbell()
+    reader = stream.reader(doorbell=doorbell)
+    received: list[object] = []
+    thread = threading.Thread(target=lambda: received.append(reader.receive_bytes(doorbell, spin_us=spin_us)))
+    thread.start()
+    stream.writer.publish_bytes(b"message")
+    thread.join(60)
+    (result,) = received
+    assert isinstance(result, tuple)
+    assert result[:2] == (b"message", 1)
+
+
+def test_receiving_is_empty_at_its_time_and_closed_at_the_end(stream: Stream) -> None:
+    doorbell = stream.doorbell()
+    reader = stream.reader(doorbell=doorbell)
+    assert reader.receive_bytes(doorbell, timeout=0) is Outcome.EMPTY
+    assert reader.receive_bytes(doorbell, timeout=0.001, spin_us=100) is Outcome.EMPTY
+    stream.writer.publish_bytes(b"last")
+    stream.writer.close()
+    assert reader.receive_bytes(doorbell)[0] == b"last"
+    assert reader.receive_bytes(doorbell) is Outcome.CLOSED
+
+
+def test_a_signal_handlers_exception_ends_receiving(stream: Stream) -> None:
+    def interrupt(*_: object) -> None:
+        raise InterruptedError("enough")
+
+    doorbell = stream.doorbell()
+    reader = stream.reader(doorbell=doorbell)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    sender = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGUSR1))
+    try:
+        sender.start()
+        with pytest.raises(InterruptedError, match="enough"):
+            reader.receive_bytes(doorbell)
+    finally:
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_closed_reader_receives_nothing(stream: Stream) -> None:
+    doorbell = stream.doorbell()
+    reader = stream.reader(doorbell=doorbell)
+    reader.close()
+    for read in (lambda: reader.take_bytes(), lambda: reader.receive_bytes(doorbell)):
+        with pytest.raises(StreamClosed):
+            read()

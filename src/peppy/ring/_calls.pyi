@@ -1,0 +1,22 @@
+"""Types of the module that csrc/python/calls.c makes."""
+
+from collections.abc import Callable
+
+from peppy.ring._core import Pointer
+from peppy.ring.outcome import Outcome
+
+def use(publish: int, publish_at_once: int, take_copy: int, receive: int, /) -> None:
+    """The addresses of the core's functions."""
+
+class Outlet:
+    """The writing end; `refuse(code, length)` raises."""
+
+    def __init__(self, handle: int, owner: Pointer, refuse: Callable[[int, int], None], /) -> None: ...
+    def publish(self, message: bytes | bytearray | memoryview, /) -> None: ...
+
+class Inlet:
+    """The reading end; `otherwise(code)` gives an outcome or raises."""
+
+    def __init__(self, handle: int, owner: Pointer, otherwise: Callable[[int], Outcome], /) -> None: ...
+    def take(self) -> tuple[bytes, int, int] | Outcome: ...
+    def receive(self, doorbell: int, timeout_ns: int, spin_ns: int, /) -> tuple[bytes, int, int] | Outcome: ...
