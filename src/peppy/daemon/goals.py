@@ -49,9 +49,9 @@ class GoalTable:
             frames.GoalKept: self._kept,
         }
 
-    def open_window(self, secs: float = WINDOW_SECS) -> None:
-        """The daemon begins to serve: questions about goals that it does not know wait for `secs`."""
-        self._window = asyncio.get_running_loop().call_later(secs, self._close_window)
+    def open_window(self) -> None:
+        """The daemon begins to serve: questions about goals that it does not know wait for their servers."""
+        self._window = asyncio.get_running_loop().call_later(WINDOW_SECS, self._close_window)
 
     def _close_window(self) -> None:
         self._window = None

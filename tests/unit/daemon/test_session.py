@@ -11,13 +11,15 @@ import pytest
 
 from peppy.daemon.dispatch import OPEN_REQUESTS, Dispatcher, Handler
 from peppy.daemon.operation import Operation, in_thread
-from peppy.daemon.session import NodeSession, Session
+from peppy.daemon.session import SPILLED, NodeSession, Session
 from peppy.errors import InvalidInput, PeppyError, Problem
 from peppy.model.names import Reference
 from peppy.protocol.answers import ProbeAnswer, Pruned
-from peppy.protocol.connection import Connection
+from peppy.protocol.calls import INSIDE, Answered
+from peppy.protocol.connection import MAX_QUEUED, Connection
 from peppy.protocol.frame import ConnectionClosed, ProtocolViolation
 from peppy.protocol.frames import Done, Failed, Frame, Info, NodePrune, Output, Probe
+from peppy.protocol.payloads import payload_of
 
 LOG = "/logs/daemon.log"
 
@@ -27,6 +29,7 @@ class Pair:
     """A session of the daemon and the peer's end of its connection."""
 
     session: NodeSession
+    connection: Connection
     peer: Connection
 
     async def answer(self) -> Frame:
@@ -36,8 +39,9 @@ class Pair:
 def with_pair(claim: Callable[[Pair], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
         ours, theirs = socket.socketpair()
-        session = NodeSession(Connection(ours), Reference("wheels", "v1"), "one", None)
-        pair = Pair(session, Connection(theirs))
+        connection = Connection(ours)
+        session = NodeSession(connection, Reference("wheels", "v1"), "one", None)
+        pair = Pair(session, connection, Connection(theirs))
         try:
             async with asyncio.timeout(30):
                 await claim(pair)
@@ -253,6 +257,39 @@ def test_who_waits_for_a_peer_that_goes_is_told():
         assert pair.session.closed
         with pytest.raises(ConnectionClosed):
             await asked
+
+    with_pair(claim)
+
+
+# --- payloads ------------------------------------------------------------------------------------------------------
+
+
+def test_payloads_for_a_peer_that_is_slow_to_read_wait_beside_their_frames_and_all_arrive():
+    total = MAX_QUEUED // INSIDE * 3
+
+    async def claim(pair: Pair) -> None:
+        for number in range(total):
+            pair.session.carry(Answered(number, "one", "core"), number.to_bytes(4) * (INSIDE // 4))
+        beside = 0
+        for number in range(total):
+            received = await pair.peer.receive()
+            assert isinstance(received.frame, Answered)
+            assert received.frame.call_id == number
+            beside += received.frame.beside == INSIDE
+            assert bytes(payload_of(received)) == number.to_bytes(4) * (INSIDE // 4)
+        assert 0 < beside < total
+
+    with_pair(claim)
+
+
+def test_a_peer_that_does_not_read_at_all_loses_its_connection():
+    async def claim(pair: Pair) -> None:
+        for number in range(MAX_QUEUED):
+            pair.session.carry(Answered(number, "one", "core"), bytes(SPILLED - 1))
+            if pair.connection.closed:
+                break
+        assert pair.connection.closed
+        assert pair.connection.unsent <= MAX_QUEUED
 
     with_pair(claim)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from peppy.errors import InvalidInput, Problem
-from peppy.graph.bindings import Bound, Candidate, Producer, SlotBinding, bind, passes
+from peppy.graph.bindings import Bound, Candidate, Producer, SlotBinding, bind, direct, passes
 from peppy.model.bindings import parse_bindings
 from peppy.model.lifecycle import State
 from peppy.model.names import Reference
@@ -156,6 +156,28 @@ def test_case_42_slots_that_the_runtime_config_does_not_name_are_wildcards() -> 
 
 def test_a_slot_that_is_not_declared_reads_nothing() -> None:
     assert not passes("middle", "v", VIEW, {}, camera("c1"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "left", "rest"),
+    [
+        (LEFT_AND_RIGHT, "c1", None),
+        ((*LEFT_AND_RIGHT, "rest@c3"), "c1", "c3"),
+        ((*LEFT_AND_RIGHT, "foo@c3", "bar@c4"), "c1", None),
+        ((*LEFT_AND_RIGHT, "foo@c1", "bar@c3"), "c1", "c3"),
+        ((*LEFT_AND_RIGHT, "foo@c1"), "c1", None),
+        ((*LEFT_AND_RIGHT, "foo@c3", "bar@c3"), "c1", "c3"),
+    ],
+)
+def test_a_slot_that_reaches_one_producer_only_calls_it_directly(
+    texts: tuple[str, ...], left: str, rest: str | None
+) -> None:
+    slot_bindings = bound(VIEW, *texts, more=[camera("c4")]).slot_bindings
+    assert [direct(link_id, VIEW, slot_bindings) for link_id in ("left", "rest", "middle")] == [left, rest, None]
+
+
+def test_slots_of_a_standalone_program_discover_their_producers() -> None:
+    assert direct("left", VIEW, {}) is None
 
 
 def test_two_slots_for_two_tags_of_one_name_do_not_touch_each_other() -> None:
