@@ -73,7 +73,7 @@ class Told:
             self._lines.close()
             self._socket.close()
         self._listening.close()
-        self.path.unlink()
+        self.path.unlink(missing_ok=True)
 
 
 def write_talker(directory: Path, *, name: str = "talker", payload: str = PAYLOAD) -> Path:

@@ -15,6 +15,7 @@ import asyncio
 import gc
 import sys
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import AsyncGeneratorType, CellType, CodeType, CoroutineType
 from typing import Any, cast
@@ -89,32 +90,34 @@ def only_wraps_method(work: object, context: object) -> bool:
     return getattr(method, "__code__", None) is code
 
 
-def holders(context: "weakref.ref[Any]", accept_loops: "Mapping[asyncio.Task[Any], CodeType]") -> int:
-    """How many references there are to a live context, apart from those of accept loops: tasks, each suspended in a
-    coroutine function of that code. For a callback of the event loop: no task is running."""
-    count = _references(context) - _REFERENCES_OF_THE_COUNT
-    return count - sum(_held_by(loop, context, code) for loop, code in accept_loops.items())
+def holders(context: "weakref.ref[Any]", held: Mapping[int, int]) -> int:
+    """How many references there are to a live context, apart from those that accept loops hold (`held_by`)."""
+    return _references(context) - _REFERENCES_OF_THE_COUNT - held.get(id(context()), 0)
+
+
+def held_by(accept_loops: "Mapping[asyncio.Task[Any], CodeType]") -> Counter[int]:
+    """What the variables of accept loops refer to, and how often, by id: tasks, each suspended in a coroutine function
+    of that code. For a callback of the event loop: no task is running."""
+    held: Counter[int] = Counter()
+    for task, code in accept_loops.items():
+        for owner in _suspended_chain(task.get_coro(), code):
+            _count_variables(owner, held)
+    return held
+
+
+def _count_variables(owner: object, held: Counter[int]) -> None:
+    """Of one suspended coroutine. A cell counts as its variable unless a function shares it."""
+    referents = gc.get_referents(owner)
+    while referents:
+        one = referents.pop()
+        if isinstance(one, CellType) and sys.getrefcount(one) == _REFERENCES_OF_A_PRIVATE_CELL:
+            held.update(map(id, gc.get_referents(one)))
+        held[id(one)] += 1
 
 
 def _references(context: "weakref.ref[Any]") -> int:
     referent = context()
     return 0 if referent is None else sys.getrefcount(referent)
-
-
-def _held_by(task: "asyncio.Task[Any]", context: "weakref.ref[Any]", waiting_in: CodeType) -> int:
-    """References from the variables of a suspended task's coroutines, and from cells that are theirs alone."""
-    referent = context()
-    count = 0
-    for owner in _suspended_chain(task.get_coro(), waiting_in):
-        held = gc.get_referents(owner)
-        while held:
-            one = held.pop()
-            if isinstance(one, CellType):
-                is_private = sys.getrefcount(one) == _REFERENCES_OF_A_PRIVATE_CELL
-                count += is_private and any(content is referent for content in gc.get_referents(one))
-            elif one is referent:
-                count += 1
-    return count
 
 
 def _suspended_chain(awaited: object, waiting_in: CodeType) -> Iterator[object]:
@@ -144,7 +147,7 @@ def _references_of_the_count() -> int:
 
 
 def _references_of_a_private_cell() -> int:
-    """As `_held_by` counts them, with a list in the place of the frame."""
+    """As `_count_variables` sees them, with a list in the place of the frame."""
     frame = [CellType(None)]
     held: list[object] = list(frame)
     one = held.pop()

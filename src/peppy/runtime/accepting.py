@@ -13,6 +13,7 @@ from peppy.protocol.calls import Decision
 from peppy.protocol.frame import close_all
 from peppy.protocol.payloads import other_descriptors, payload_of
 from peppy.runtime.delivery import Delivery
+from peppy.runtime.descriptors import allow_many
 from peppy.runtime.feedback import FeedbackStream
 from peppy.runtime.goal import Goal, call_on
 from peppy.runtime.goals import Goals
@@ -61,14 +62,14 @@ class Acceptor:
         self._name = name
         self._messages = messages
         self._turn = asyncio.Lock()
+        allow_many()
         self._endpoint = goals.endpoints.open("action", name, interface, hashes, self._refuse)
 
     async def next(self, decider: Decider, make_context: Callable[[Goal, Any], Any]) -> Any:
         """The context of the next goal that `decider` accepts; None when the node ends, and ever after."""
         task = asyncio.current_task()
         assert task is not None
-        self._goals.turn_to_next(task)
-        self._goals.accept_loops[task] = Acceptor.next.__code__
+        self._goals.turn_to_next(task, Acceptor.next.__code__)
         try:
             while True:
                 async with self._turn:

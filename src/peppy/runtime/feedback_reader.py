@@ -17,6 +17,7 @@ from peppy.protocol.calls import Decided, FeedbackEnd, FollowGoal
 from peppy.protocol.frame import Received
 from peppy.protocol.frames import Frame
 from peppy.ring import Claim, Outcome, StaleClaim
+from peppy.runtime.descriptors import allow_many
 from peppy.runtime.link import Link
 from peppy.runtime.source import Source
 from peppy.runtime.waiting import Waiting
@@ -165,6 +166,8 @@ class FeedbackReaders:
 
     def open(self, goal_id: str, plan: Plan[M]) -> FeedbackReader[M]:
         """A reader for a goal that is about to be sent. OSError when this process has no free descriptor."""
+        if not self._readers:
+            allow_many()
         reader = FeedbackReader(goal_id, plan, self._loop, self._urgent, self._forget)
         with self._lock:
             self._readers[goal_id] = reader

@@ -18,7 +18,7 @@ from peppy.model.goals import ResultStatus
 from peppy.protocol.calls import GoalSignalled, SignalGoal
 from peppy.protocol.frame import Received
 from peppy.protocol.frames import Frame, RowLeft
-from peppy.runtime.abandonment import contexts_among_arguments, holders, only_wraps_method
+from peppy.runtime.abandonment import contexts_among_arguments, held_by, holders, only_wraps_method
 from peppy.runtime.calls import packed
 from peppy.runtime.config import RuntimeConfig
 from peppy.runtime.control import ControlThread
@@ -55,6 +55,7 @@ class Goals:
         self._live: dict[str, Goal] = {}
         self._endings: dict[str, Ending] = {}  # that no daemon has confirmed
         self._orphans: dict[str, Goal] = {}  # live goals without workers, whose context somebody still holds
+        self._fresh: dict[str, int] = {}  # orphans to look at in each pass of the loop, and how often yet
         self._kinds: tuple[type, ...] = ()
         self._looking: asyncio.TimerHandle | None = None
 
@@ -154,11 +155,10 @@ class Goals:
     def _signal(self, received: Received) -> None:
         assert isinstance(received.frame, SignalGoal)
         goal_id = received.frame.goal_id
-        with self._lock:
-            goal = self._live.get(goal_id)
-        if goal is not None:
-            goal.cancel()
-            self.link.send(GoalSignalled(goal_id))
+        with self._lock:  # the worker may end the goal at once, but that is said after this
+            if (goal := self._live.get(goal_id)) is not None:
+                goal.cancel()
+                self.link.send(GoalSignalled(goal_id))
 
     def _row_left(self, received: Received) -> Frame | None:
         frame = received.frame
@@ -193,35 +193,41 @@ class Goals:
             self._orphans.pop(goal.goal_id, None)
             goal.workers.add(task, lambda: self._workers_ended(goal))
 
-    def turn_to_next(self, task: "asyncio.Task[Any]") -> None:
-        """An accept loop is about to wait for the next goal: it does not work on earlier ones any more."""
+    def turn_to_next(self, task: "asyncio.Task[Any]", waiting_in: CodeType) -> None:
+        """An accept loop is about to wait for the next goal, in a coroutine function of this code: it does not work on
+        earlier ones any more, though its variables may still name one."""
+        self.accept_loops[task] = waiting_in
         for goal in list(self._live.values()):
-            if goal.workers.leave(task) and goal.workers.are_done:
+            if goal.workers.leave(task):
                 self._workers_ended(goal)
-        if self._orphans:
-            self.loop.call_soon(self._look_at_orphans, 0)
 
     def _workers_ended(self, goal: Goal) -> None:
-        if goal.has_ended:
+        if goal.has_ended or not goal.workers.are_done:
             return
         if goal.workers.have_failed:
             self.abandon(goal)
             return
         self._orphans[goal.goal_id] = goal
-        self.loop.call_soon(self._look_at_orphans, LOOKS)
+        if not self._fresh:
+            self.loop.call_soon(self._look_at_fresh)
+        self._fresh[goal.goal_id] = LOOKS
 
-    def _look_at_orphans(self, looks: int) -> None:
+    def _look_at_fresh(self) -> None:
+        looks, self._fresh = self._fresh, {}
+        self._look_at([self._orphans[goal_id] for goal_id in looks if goal_id in self._orphans])
+        self._fresh |= {goal_id: left - 1 for goal_id, left in looks.items() if left and goal_id in self._orphans}
+        if self._fresh:
+            self.loop.call_soon(self._look_at_fresh)
+        elif self._orphans and self._looking is None:
+            self._looking = self.loop.call_later(LOOK_SECS, self._look_at_all)
+
+    def _look_at_all(self) -> None:
+        self._look_at(list(self._orphans.values()))
+        self._looking = self.loop.call_later(LOOK_SECS, self._look_at_all) if self._orphans else None
+
+    def _look_at(self, orphans: list[Goal]) -> None:
         """Abandon those whose context nobody holds but accept loops that wait; the others may be finished yet."""
-        for goal in list(self._orphans.values()):
-            if goal.context is None or holders(goal.context, self.accept_loops) <= 0:
+        held = held_by(self.accept_loops)
+        for goal in orphans:
+            if goal.context is None or holders(goal.context, held) <= 0:
                 self.abandon(goal)
-        if not self._orphans:
-            return
-        if looks:
-            self.loop.call_soon(self._look_at_orphans, looks - 1)
-        elif self._looking is None:
-            self._looking = self.loop.call_later(LOOK_SECS, self._look_again)
-
-    def _look_again(self) -> None:
-        self._looking = None
-        self._look_at_orphans(0)
