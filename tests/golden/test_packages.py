@@ -20,6 +20,7 @@ import pytest
 from peppy.codec import Gathered
 from peppy.errors import InvalidInput
 from peppy.gen.package import generate
+from peppy.manifest.interface import parse_interface
 from peppy.manifest.node import read_node
 
 HERE = Path(__file__).parent / "packages"
@@ -31,7 +32,9 @@ UPDATE = os.environ.get("PEPPY_UPDATE_GOLDEN") == "1"
 def generated(case: str) -> dict[str, str]:
     nodes = {name: read_node(HERE / name / "peppy.json5") for name in CASES}
     providers = {node.manifest.reference: node.manifest for node in nodes.values()}
-    tree = generate(nodes[case].manifest, providers, sha256=nodes[case].sha256, peppy_wheel=WHEEL)
+    read = (parse_interface(path.read_bytes(), path.name).interface for path in HERE.glob("interfaces/*.json5"))
+    interfaces = {interface.reference: interface for interface in read}
+    tree = generate(nodes[case].manifest, providers, interfaces, sha256=nodes[case].sha256, peppy_wheel=WHEEL)
     return {path: text if isinstance(text, str) else text.decode() for path, text in tree.items()}
 
 
@@ -115,6 +118,29 @@ def test_the_package_knows_its_node(package: Any) -> None:
     assert [slot.link_id for slot in known.slots] == ["imu", "front-camera", "ping"]
     assert known.schema_hashes["consumed_topics/front_camera_frames"] == 0xEECC70B6218647D2
     assert known.schema_hashes["consumed_topics/ping_ping"] == 0
+
+
+@pytest.mark.parametrize("package", ["eye"], indirect=True)
+def test_inherited_members_have_packages_of_their_own_beside_native_ones(package: Any) -> None:
+    topics, services = package.emitted_topics, package.exposed_services
+    assert topics.__all__ == ["image", "image_source", "image_source_1"]
+    assert topics.image._TOPIC.name == "image"
+    assert topics.image_source._TOPIC.name == "image_source"
+    assert topics.image_source_1.v1.image._TOPIC.name == "image_source:v1/image"
+    assert (services.zoom._SERVICE.name, services.zoom._SERVICE.interface) == ("zoom", None)
+    inherited = services.image_source.v1.zoom._SERVICE
+    assert (inherited.name, inherited.interface) == ("zoom", "image_source:v1")
+    assert services.light._0_2_0.switch._SERVICE.interface == "light:0.2.0"
+    assert package.exposed_actions.image_source.v1.track._ACTION.interface == "image_source:v1"
+    assert "emitted_topics/image_source_1/v1/image" in package._node.PACKAGE.schema_hashes
+
+
+@pytest.mark.parametrize("package", ["watcher"], indirect=True)
+def test_a_slot_for_an_interface_and_one_for_a_node_never_name_the_same_topic(package: Any) -> None:
+    assert package.consumed_topics.eye_image._TOPIC.name == "image"
+    assert package.consumed_topics.source_image._TOPIC.name == "image_source:v1/image"
+    assert package.consumed_services.source_zoom._SERVICE.interface == "image_source:v1"
+    assert package.consumed_actions.source_track._ACTION.interface == "image_source:v1"
 
 
 def parameters_of(function: Any) -> list[str]:

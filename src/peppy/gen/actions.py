@@ -13,30 +13,42 @@ the library:
         ClientHandle[FeedbackMessage, ResultResponse]
                                                  ._fire(node_runner, action, payload, timeout, feedback_qos),
                                                  ._next_feedback(), ._feedback_lost(), ._get_result(timeout)
+
+What comes from an interface names it (`name:tag`) in one more argument, the last.
 """
 
 from peppy.gen.payloads import Payloads, fields_of, library_imports, message_class, sequences_of
 from peppy.gen.plans import plan
-from peppy.gen.text import Call, class_text, imports, literal, module
+from peppy.gen.text import (
+    Call,
+    class_text,
+    imports,
+    inherited_from,
+    literal,
+    module,
+    owned_by,
+    provider_of,
+    reached_through,
+)
 from peppy.model.names import Reference
-from peppy.model.node import Action, Consumed
+from peppy.model.node import Action, Slot
 from peppy.model.qos import QoSProfile
 from peppy.model.types import MessageFormat
 
 # --- exposed --------------------------------------------------------------------------------------------------------
 
 
-def exposed_action(action: Action) -> str:
-    """The module of an action that the node exposes."""
+def exposed_action(action: Action, interface: Reference | None) -> str:
+    """The module of an action that the node exposes; `interface` is where it is inherited from."""
     goal = message_class("GoalRequestData", "What a client asks for.", action.goal)
     feedback, feedback_arguments = _sent_by_fields("Feedback", _feedback_format(action))
     result, result_arguments = _sent_by_fields("Result", action.result)
     received = ["instance_id: str", "core_node: str", *(["data: GoalRequestData"] if action.goal else [])]
     profile = action.feedback.qos if action.feedback else QoSProfile.Standard
     plans = ["_GOAL", "_FEEDBACK" if action.feedback else "None", f"QoSProfile.{profile.name}", "_RESULT"]
-    served = Call("_actions.ExposedAction(", ["ACTION_NAME", *plans, "GoalRequest"])
+    served = Call("_actions.ExposedAction(", ["ACTION_NAME", *plans, "GoalRequest", *inherited_from(interface)])
     return module(
-        f"Action `{action.name}`, exposed by this node.",
+        f"Action `{action.name}`{owned_by(interface)}, exposed by this node.",
         imports(
             {
                 "collections.abc": ["Awaitable", "Callable", *sequences_of(feedback, result)],
@@ -116,20 +128,20 @@ class ActionHandle(_actions.ServerHandle[GoalRequest, GoalContext]):
 # --- consumed -------------------------------------------------------------------------------------------------------
 
 
-def consumed_action(consumed: Consumed, module_name: str, action: Action, provider: Reference) -> str:
-    """The module of an action that the node calls; `provider` is the node or interface it is of."""
+def consumed_action(slot: Slot, module_name: str, action: Action) -> str:
+    """The module of an action that the node calls through `slot`."""
     goal = message_class("GoalRequest", "What the server is asked for.", action.goal, sent=True)
     feedback = message_class("FeedbackMessage", "One message of a goal's progress.", _feedback_format(action))
     result = message_class("ResultResponseData", "What the goal has led to.", action.result)
     plans = ["_GOAL", "_FEEDBACK" if action.feedback else "None", "_RESULT"]
-    arguments = [literal(consumed.link_id), "TARGET_ACTION_NAME", *plans, "ResultResponse"]
+    arguments = [literal(slot.link_id), "TARGET_ACTION_NAME", *plans, "ResultResponse", *reached_through(slot)]
     called = Call("_actions.ConsumedAction(", arguments)
     annotation = "" if action.feedback else ": _actions.ConsumedAction[None, ResultResponse]"
     return module(
-        f"Action `{action.name}` of `{provider}`, called through the slot `{consumed.link_id}`.",
+        f"Action `{action.name}` of {provider_of(slot)}, called through the slot `{slot.link_id}`.",
         imports({"collections.abc": sequences_of(goal), "typing": ["NamedTuple", "Self"]}),
         library_imports("actions", ["NodeRunner", "QoSProfile"], goal, feedback, result),
-        f"TARGET_NODE_NAME = {literal(provider.name)}\nTARGET_ACTION_NAME = {literal(action.name)}",
+        f"TARGET_NODE_NAME = {literal(slot.provider.name)}\nTARGET_ACTION_NAME = {literal(action.name)}",
         _ANSWERS,
         *goal.texts,
         *feedback.texts,

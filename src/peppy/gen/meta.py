@@ -1,6 +1,6 @@
 """The files of the package around its members (docs/reference/node_api.md, Generated package)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from peppy.codec import GENERATOR_VERSION
@@ -81,14 +81,30 @@ def init_module(node: str) -> str:
     )
 
 
-def category_module(category: str, modules: list[str]) -> str:
-    """The package of one category, which imports its modules."""
-    if not modules:
-        return f'"""{CATEGORIES[category]}"""\n'
-    names = sorted(modules)
+def package_modules(category: str, modules: Sequence[str]) -> dict[str, str]:
+    """The `__init__.py` of one category and of the packages inside it, which import everything that they hold.
+
+    `modules` are paths without suffix below the category; inherited members have `<interface>/<tag>/<name>`.
+    """
+    children: dict[str, set[str]] = {category: set()}
+    for path in modules:
+        directory = category
+        for name in path.split("/"):
+            children.setdefault(directory, set()).add(name)
+            directory = f"{directory}/{name}"
+    return {f"{directory}/__init__.py": _package(directory, sorted(names)) for directory, names in children.items()}
+
+
+def _package(directory: str, names: list[str]) -> str:
+    category, _, inside = directory.partition("/")
+    docstring = CATEGORIES[category]
+    if inside:
+        docstring = f"{docstring.removesuffix('.')}, inherited from an interface."
+    if not names:
+        return f'"""{docstring}"""\n'
     line = f"from . import {', '.join(names)}"
     imported = line if len(line) <= WIDTH else exploded("from . import (", names, ")")
-    return module(CATEGORIES[category], imported, exploded("__all__ = [", [literal(name) for name in names], "]"))
+    return module(docstring, imported, exploded("__all__ = [", [literal(name) for name in names], "]"))
 
 
 def meta_module(manifest: NodeManifest, sha256: str, schema_hashes: Mapping[str, int]) -> str:

@@ -8,12 +8,13 @@ from pathlib import Path
 from peppy.codec import GENERATOR_VERSION
 from peppy.gen import meta
 from peppy.gen.actions import consumed_action, exposed_action
-from peppy.gen.members import ConsumedMember, Member, Members, members_of
+from peppy.gen.members import ConsumedMember, Member, Members, OwnMember, members_of
 from peppy.gen.parameters import parameters_module
 from peppy.gen.services import consumed_service, exposed_service
 from peppy.gen.topics import consumed_topic, emitted_topic
+from peppy.model.interface import Interface
 from peppy.model.names import Reference
-from peppy.model.node import Action, Consumed, NodeManifest, Service, Topic
+from peppy.model.node import Action, NodeManifest, Service, Slot, Topic
 from peppy.model.parameters import Group
 from peppy.model.types import MessageFormat, schema_hash
 
@@ -29,14 +30,20 @@ Tree = Mapping[str, str | bytes]
 
 
 def generate(
-    manifest: NodeManifest, providers: Mapping[Reference, NodeManifest], *, sha256: str, peppy_wheel: Path
+    manifest: NodeManifest,
+    providers: Mapping[Reference, NodeManifest],
+    interfaces: Mapping[Reference, Interface] | None = None,
+    *,
+    sha256: str,
+    peppy_wheel: Path,
 ) -> dict[str, str | bytes]:
     """The files of a node's `.peppy` by their path below it; the same text for the same input.
 
-    `providers` are the manifests behind the node slots, `sha256` the digest of the manifest's bytes, `peppy_wheel` the
-    packed wheel that peppygen depends on. InvalidInput names everything that keeps the package from being generated.
+    `providers` are the manifests behind the node slots, `interfaces` what the node claims and reaches through interface
+    slots, `sha256` the digest of the manifest's bytes, `peppy_wheel` the packed wheel that peppygen depends on.
+    InvalidInput names everything that keeps the package from being generated.
     """
-    members = members_of(manifest, providers)
+    members = members_of(manifest, providers, interfaces or {})
     package = _package(manifest, members, sha256)
     tree: dict[str, str | bytes] = {f"{_PROJECT}/peppygen/{path}": text for path, text in package.items()}
     tree[f"{_PROJECT}/pyproject.toml"] = meta.pyproject(peppy_wheel)
@@ -59,7 +66,7 @@ def _package(manifest: NodeManifest, members: Members, sha256: str) -> dict[str,
     modules = _modules(members)
     for category in meta.CATEGORIES:
         texts = modules[category]
-        files[f"{category}/__init__.py"] = meta.category_module(category, list(texts))
+        files |= meta.package_modules(category, list(texts))
         files |= {f"{category}/{name}.py": text for name, text in texts.items()}
     return files
 
@@ -67,19 +74,25 @@ def _package(manifest: NodeManifest, members: Members, sha256: str) -> dict[str,
 def _modules(members: Members) -> dict[str, dict[str, str]]:
     """The texts of every category by the name of their module."""
     return {
-        "emitted_topics": {own.module: emitted_topic(own.member) for own in members.emitted_topics},
+        "emitted_topics": _own_modules(members.emitted_topics, emitted_topic),
         "consumed_topics": _consumed_modules(members.consumed_topics, consumed_topic),
-        "exposed_services": {own.module: exposed_service(own.member) for own in members.exposed_services},
+        "exposed_services": _own_modules(members.exposed_services, exposed_service),
         "consumed_services": _consumed_modules(members.consumed_services, consumed_service),
-        "exposed_actions": {own.module: exposed_action(own.member) for own in members.exposed_actions},
+        "exposed_actions": _own_modules(members.exposed_actions, exposed_action),
         "consumed_actions": _consumed_modules(members.consumed_actions, consumed_action),
     }
 
 
-def _consumed_modules(
-    members: Iterable[ConsumedMember[Member]], text: Callable[[Consumed, str, Member, Reference], str]
+def _own_modules(
+    members: Iterable[OwnMember[Member]], text: Callable[[Member, Reference | None], str]
 ) -> dict[str, str]:
-    return {used.module: text(used.consumed, used.module, used.member, used.provider) for used in members}
+    return {own.module: text(own.member, own.interface) for own in members}
+
+
+def _consumed_modules(
+    members: Iterable[ConsumedMember[Member]], text: Callable[[Slot, str, Member], str]
+) -> dict[str, str]:
+    return {used.module: text(used.slot, used.module, used.member) for used in members}
 
 
 def _schema_hashes(members: Members) -> dict[str, int]:
@@ -103,9 +116,9 @@ def _payloads(member: Topic | Service | Action) -> tuple[tuple[str, MessageForma
 
 def module_counts(tree: Tree) -> dict[str, int]:
     """How many modules each category of a tree has, as `peppy node sync` tells."""
-    paths = [path.split("/") for path in tree]
+    paths = [path.removeprefix(f"{_PROJECT}/peppygen/").split("/") for path in tree]
     return {
-        category: sum(parts[-2:-1] == [category] and parts[-1] != "__init__.py" for parts in paths)
+        category: sum(parts[0] == category and parts[-1] != "__init__.py" for parts in paths)
         for category in meta.CATEGORIES
     }
 

@@ -7,17 +7,29 @@ An exposed service becomes a module with `Request`, `Response` and `handle_next_
                                 .handle_next_request(node_runner, handler)
                             ConsumedService(link_id, name, request plan, response plan, Response or None)
                                 .poll(node_runner, payload, timeout)
+
+What comes from an interface names it (`name:tag`) in one more argument, the last.
 """
 
 from peppy.gen.payloads import library_imports, message_class, sequences_of
 from peppy.gen.plans import plan
-from peppy.gen.text import Call, class_text, imports, literal, module
+from peppy.gen.text import (
+    Call,
+    class_text,
+    imports,
+    inherited_from,
+    literal,
+    module,
+    owned_by,
+    provider_of,
+    reached_through,
+)
 from peppy.model.names import Reference
-from peppy.model.node import Consumed, Service
+from peppy.model.node import Service, Slot
 
 
-def exposed_service(service: Service) -> str:
-    """The module of a service that the node exposes."""
+def exposed_service(service: Service, interface: Reference | None) -> str:
+    """The module of a service that the node exposes; `interface` is where it is inherited from."""
     request = message_class("RequestData", "What a caller sends.", service.request)
     response = message_class("Response", "What the handler answers.", service.response, sent=True)
     caller = ["instance_id: str", "core_node: str", *(["data: RequestData"] if service.request else [])]
@@ -27,9 +39,11 @@ def exposed_service(service: Service) -> str:
         ["node_runner: NodeRunner", f"handler: Callable[[Request], {handler}]"],
         ") -> None:",
     )
-    served = Call("_services.ExposedService(", ["SERVICE_NAME", "_REQUEST", "_RESPONSE", "Request"])
+    served = Call(
+        "_services.ExposedService(", ["SERVICE_NAME", "_REQUEST", "_RESPONSE", "Request", *inherited_from(interface)]
+    )
     return module(
-        f"Service `{service.name}`, exposed by this node.",
+        f"Service `{service.name}`{owned_by(interface)}, exposed by this node.",
         imports({"collections.abc": ["Awaitable", "Callable", *sequences_of(response)], "typing": ["NamedTuple"]}),
         library_imports("services", ["NodeRunner"], request, response),
         f"SERVICE_NAME = {literal(service.name)}",
@@ -43,20 +57,20 @@ def exposed_service(service: Service) -> str:
     )
 
 
-def consumed_service(consumed: Consumed, module_name: str, service: Service, provider: Reference) -> str:
-    """The module of a service that the node calls; `provider` is the node or interface it is of."""
+def consumed_service(slot: Slot, module_name: str, service: Service) -> str:
+    """The module of a service that the node calls through `slot`."""
     request = message_class("Request", "What the service is asked.", service.request, sent=True)
     response = message_class("ResponseData", "What the service answers.", service.response)
     answer = class_text("Response(NamedTuple)", "The answer, and the core node and instance that gave it.", _ANSWER)
     result = "Response" if service.response else "None"
-    arguments = [literal(consumed.link_id), "SERVICE_NAME", "_REQUEST", "_RESPONSE", result]
+    arguments = [literal(slot.link_id), "SERVICE_NAME", "_REQUEST", "_RESPONSE", result, *reached_through(slot)]
     called = Call("_services.ConsumedService(", arguments)
     annotation = "" if service.response else ": _services.ConsumedService[None]"
     return module(
-        f"Service `{service.name}` of `{provider}`, called through the slot `{consumed.link_id}`.",
+        f"Service `{service.name}` of {provider_of(slot)}, called through the slot `{slot.link_id}`.",
         imports({"collections.abc": sequences_of(request), "typing": ["NamedTuple"] if service.response else []}),
         library_imports("services", ["NodeRunner"], request, response),
-        f"NODE_NAME = {literal(provider.name)}\nSERVICE_NAME = {literal(service.name)}",
+        f"NODE_NAME = {literal(slot.provider.name)}\nSERVICE_NAME = {literal(service.name)}",
         *request.texts,
         *response.texts,
         answer if service.response else "",

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from peppy.model.names import Reference
+from peppy.model.node import Slot, SlotKind
+
 WIDTH = 120
 INDENT = "    "
 
@@ -62,6 +65,26 @@ def class_text(head: str, docstring: str, attributes: Sequence[str]) -> str:
     """A class that only has annotated attributes; `head` is its name and its base in brackets."""
     lines = [f"class {head}:", f'{INDENT}"""{docstring}"""', *([""] if attributes else [])]
     return "\n".join([*lines, *(f"{INDENT}{attribute}" for attribute in attributes)]) + "\n"
+
+
+def owned_by(interface: Reference | None) -> str:
+    """Where a member of the node is inherited from, for docstrings; nothing for a native one."""
+    return "" if interface is None else f" of interface `{interface}`"
+
+
+def inherited_from(interface: Reference | None) -> list[str]:
+    """The last argument of what behaviour gets for an inherited member; none for a native one."""
+    return [] if interface is None else [literal(str(interface))]
+
+
+def provider_of(slot: Slot) -> str:
+    """The node or interface that a slot reaches, for docstrings."""
+    return f"{'interface ' if slot.kind is SlotKind.INTERFACE else ''}`{slot.provider}`"
+
+
+def reached_through(slot: Slot) -> list[str]:
+    """The last argument of what behaviour gets for a member behind an interface slot; none behind a node slot."""
+    return inherited_from(slot.provider if slot.kind is SlotKind.INTERFACE else None)
 
 
 _DISPLAYS = ("(", "[", "{")

@@ -12,7 +12,8 @@ signatures; behaviour is in the library:
                                                               .subscribe(node_runner, spin_us)
                            Subscription[Message], ReadLoan[Message]
 
-`publish` is `self._put(_PLAN.encode(...))`: one call into the compiled encoder, one into the stream. Names that a body
+`publish` is `self._put(_PLAN.encode(...))`: one call into the compiled encoder, one into the stream. What comes from an
+interface names it (`name:tag`) in one more argument, the last of `EmittedTopic` and `ConsumedTopic`. Names that a body
 uses start with a capital letter or an underscore, arguments never do, so no field can shadow one.
 """
 
@@ -20,14 +21,14 @@ from peppy.codec.classes import ROOT
 from peppy.codec.loan import loan_attribute
 from peppy.gen.payloads import Payloads, fields_of, optional
 from peppy.gen.plans import plan
-from peppy.gen.text import Call, imports, literal, module
+from peppy.gen.text import Call, imports, inherited_from, literal, module, owned_by, provider_of, reached_through
 from peppy.model.names import Reference
-from peppy.model.node import Consumed, Topic
+from peppy.model.node import Slot, Topic
 from peppy.model.types import Field
 
 
-def emitted_topic(topic: Topic) -> str:
-    """The module of a topic that the node emits."""
+def emitted_topic(topic: Topic, interface: Reference | None) -> str:
+    """The module of a topic that the node emits; `interface` is where it is inherited from."""
     fields = fields_of(topic.message_format)
     payloads = Payloads("Message")
     payloads.add_nested(fields)
@@ -35,15 +36,16 @@ def emitted_topic(topic: Topic) -> str:
     encode = Call("_PLAN.encode(", [field.identifier for field in fields])
     names = payloads.names | {"NO_SHAPES", "Shape", "plan_of"}
     loan = _write_loan(fields, payloads)
+    profile = f"QoSProfile.{topic.qos.name}"
+    emitted = Call("_topics.EmittedTopic(", [literal(topic.name), profile, "_PLAN", *inherited_from(interface)])
     abstract = {"Mapping", "Sequence"} if payloads.sequences else {"Mapping"}
     return module(
-        f"Topic `{topic.name}`, emitted with the profile `{topic.qos.word}`.",
+        f"Topic `{topic.name}`{owned_by(interface)}, emitted with the profile `{topic.qos.word}`.",
         imports({"collections.abc": abstract}),
         imports({"peppy.codec": names | payloads.names, "peppy.runtime": ["NodeRunner", "QoSProfile"]})
         + "from peppy.runtime import topics as _topics\n",
         *payloads.texts,
-        plan("_PLAN", topic.name, topic.message_format, payloads)
-        + f"_TOPIC = _topics.EmittedTopic({literal(topic.name)}, QoSProfile.{topic.qos.name}, _PLAN)\n",
+        plan("_PLAN", topic.name, topic.message_format, payloads) + f"{emitted.text(before='_TOPIC = ')}\n",
         loan,
         _publisher(topic.name, arguments, encode),
         _emit(arguments, encode),
@@ -51,8 +53,8 @@ def emitted_topic(topic: Topic) -> str:
     )
 
 
-def consumed_topic(consumed: Consumed, module_name: str, topic: Topic, provider: Reference) -> str:
-    """The module of a topic that the node reads; `provider` is the node or interface it is of."""
+def consumed_topic(slot: Slot, module_name: str, topic: Topic) -> str:
+    """The module of a topic that the node reads through `slot`."""
     fields = fields_of(topic.message_format)
     payloads = Payloads("Message")
     payloads.add_nested(fields)
@@ -61,14 +63,14 @@ def consumed_topic(consumed: Consumed, module_name: str, topic: Topic, provider:
         message = "Message"
         payloads.add_class(message, f"One message of `{topic.name}`.", fields, ROOT)
     types = {"peppy.codec": payloads.names | {"Plan", "plan_of"}, "peppy.runtime": ["NodeRunner"]}
+    read = Call("_topics.ConsumedTopic(", [*map(literal, (slot.link_id, topic.name)), "_PLAN", *reached_through(slot)])
     receive = Call("async def on_next_message_received(", _RECEIVE_ARGUMENTS, f") -> tuple[str, {message}]:")
     return module(
-        f"Topic `{topic.name}` of `{provider}`, read through the slot `{consumed.link_id}`.",
+        f"Topic `{topic.name}` of {provider_of(slot)}, read through the slot `{slot.link_id}`.",
         imports({"typing": ["TypeAlias"]}),
         imports(types) + "from peppy.runtime import topics as _topics\n",
         *payloads.texts,
-        plan("_PLAN", module_name, topic.message_format, payloads, message)
-        + f"_TOPIC = _topics.ConsumedTopic({literal(consumed.link_id)}, {literal(consumed.name)}, _PLAN)\n",
+        plan("_PLAN", module_name, topic.message_format, payloads, message) + f"{read.text(before='_TOPIC = ')}\n",
         f"Subscription: TypeAlias = _topics.Subscription[{message}]\n"
         f"ReadLoan: TypeAlias = _topics.ReadLoan[{message}]\n",
         f"{receive.text()}\n{_RECEIVE_BODY}",

@@ -3,17 +3,17 @@
 Rules and error names: docs/reference/manifest.md, Against the stack and caches.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from peppy.errors import Problem
 from peppy.graph.cycle import call_circle
-from peppy.model.interface import Interface
+from peppy.model.interface import CachedInterface, Interface
 from peppy.model.names import Reference
-from peppy.model.node import Consumed, NodeManifest, Slot, SlotKind, Surface
+from peppy.model.node import Action, Consumed, NodeManifest, Service, Slot, SlotKind, Surface, Topic
 
 Stack = Mapping[Reference, NodeManifest]
-Interfaces = Mapping[Reference, Interface]
+Interfaces = Mapping[Reference, CachedInterface]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,15 @@ class Edge:
 def check_add(candidate: NodeManifest, stack: Stack, interfaces: Interfaces | None = None) -> list[Problem]:
     """Everything that keeps `candidate` out of `stack`, which may hold an older version of it.
 
-    `interfaces` are the cached interface documents. Kinds: `PathKeyCollision`, `DependencyMissing`,
-    `InterfaceNotCached`, `DependencyNotExposed`, `ServiceActionInterfaceCycle`.
+    `interfaces` is what the cache has of the interfaces that it names, and those that nodes of the stack claim. Kinds:
+    `PathKeyCollision`, `DependencyMissing`, `InterfaceNotCached`, `InterfaceDigest`, the errors of a broken interface
+    document, `DependencyNotExposed`, `ServiceActionInterfaceCycle`.
     """
     cached = interfaces or {}
     problems = [
         *_path_key(candidate, stack),
-        *_dependencies(candidate, stack, cached),
+        *_dependencies(candidate, stack),
+        *_interfaces(candidate, cached),
         *_consumed_members(candidate, stack, cached),
     ]
     circle = call_circle(candidate, stack)
@@ -54,19 +56,34 @@ def edges(stack: Stack) -> list[Edge]:
     return sorted(found, key=lambda edge: (str(edge.source), str(edge.target), str(edge.via_interface or "")))
 
 
-def interfaces_unchanged(old: NodeManifest, new: NodeManifest) -> bool:
-    """Whether nodes that were generated against `old` can talk with `new`: same members, formats and claims."""
-    return _offered(old) == _offered(new)
+def interfaces_unchanged(
+    old: NodeManifest,
+    new: NodeManifest,
+    old_interfaces: Mapping[Reference, Interface] | None = None,
+    new_interfaces: Mapping[Reference, Interface] | None = None,
+) -> bool:
+    """Whether nodes that were generated against `old` can talk with `new`: same members, formats and claims.
+
+    The interfaces that each was resolved with count too, for what a node inherits belongs to it.
+    """
+    return _offered(old, old_interfaces or {}) == _offered(new, new_interfaces or {})
 
 
-def _offered(node: NodeManifest) -> tuple[object, ...]:
+def _offered(node: NodeManifest, interfaces: Mapping[Reference, Interface]) -> tuple[object, ...]:
     """Members by name (their order does not matter, that of fields in a format does) and claimed interfaces."""
-    return (
-        {topic.name: topic for topic in node.emitted_topics},
-        {service.name: service for service in node.exposed_services},
-        {action.name: action for action in node.exposed_actions},
-        {(claim.interface, claim.sha256) for claim in node.conforms_to},
-    )
+    native = (_by_name(node.offered(surface)) for surface in Surface)
+    claims = {
+        claim.interface: [_by_name(interfaces[claim.interface].members(surface)) for surface in Surface]
+        if claim.interface in interfaces
+        else []
+        for claim in node.conforms_to
+    }
+    pins = {(claim.interface, claim.sha256) for claim in node.conforms_to}
+    return (*native, claims, pins)
+
+
+def _by_name(members: Sequence[Topic | Service | Action]) -> dict[str, object]:
+    return {member.name: member for member in members}
 
 
 def _providers(node: NodeManifest) -> set[Reference]:
@@ -96,7 +113,7 @@ def _path_key(candidate: NodeManifest, stack: Stack) -> Iterator[Problem]:
             )
 
 
-def _dependencies(candidate: NodeManifest, stack: Stack, interfaces: Interfaces) -> Iterator[Problem]:
+def _dependencies(candidate: NodeManifest, stack: Stack) -> Iterator[Problem]:
     for slot, path in _slots_with_paths(candidate):
         if slot.kind is SlotKind.NODE and slot.provider not in stack:
             yield Problem(
@@ -105,20 +122,40 @@ def _dependencies(candidate: NodeManifest, stack: Stack, interfaces: Interfaces)
                 path=path,
                 hint=f"add `{slot.provider}` first: run peppy node add <its directory>",
             )
-        if slot.kind is SlotKind.INTERFACE and slot.provider not in interfaces:
-            yield _not_cached(slot.provider, path)
+
+
+def _interfaces(candidate: NodeManifest, interfaces: Interfaces) -> Iterator[Problem]:
+    """Every interface that the candidate names must be cached, in order, and the one that its pin asks for."""
+    told: set[Reference] = set()
+    for reference, sha256, path in _named_interfaces(candidate):
+        cached = interfaces.get(reference)
+        if cached is None:
+            yield Problem(
+                "InterfaceNotCached",
+                f"interface `{reference}` is not in the interface cache",
+                path=path,
+                hint="run `peppy repo refresh`; `peppy repo add` adds the directory that holds its document",
+            )
+        elif cached.problems:
+            if reference not in told:
+                yield from cached.problems
+            told.add(reference)
+        elif sha256 is not None and sha256 != cached.sha256:
+            yield Problem(
+                "InterfaceDigest",
+                f"interface `{reference}` is expected with the digest `{sha256}`, the cached one has `{cached.sha256}`",
+                path=f"{path}.sha256",
+                hint="correct `sha256`, or add the repository that has this version of the interface",
+            )
+
+
+def _named_interfaces(candidate: NodeManifest) -> Iterator[tuple[Reference, str | None, str]]:
+    """Interface, pin and place of every interface slot and claim."""
+    for slot, path in _slots_with_paths(candidate):
+        if slot.kind is SlotKind.INTERFACE:
+            yield slot.provider, slot.sha256, path
     for number, claim in enumerate(candidate.conforms_to):
-        if claim.interface not in interfaces:
-            yield _not_cached(claim.interface, f"interfaces.conforms_to[{number}]")
-
-
-def _not_cached(interface: Reference, path: str) -> Problem:
-    return Problem(
-        "InterfaceNotCached",
-        f"interface `{interface}` is not in the interface cache",
-        path=path,
-        hint="interface documents come from repositories, which are not supported yet",
-    )
+        yield claim.interface, claim.sha256, f"interfaces.conforms_to[{number}]"
 
 
 def _slots_with_paths(candidate: NodeManifest) -> Iterator[tuple[Slot, str]]:
@@ -142,16 +179,20 @@ def _consumed_members(candidate: NodeManifest, stack: Stack, interfaces: Interfa
 def _exposed(slot: Slot, surface: Surface, stack: Stack, interfaces: Interfaces) -> list[str] | None:
     """Names that the slot reaches; None when its provider or document is missing, which is said elsewhere."""
     if slot.kind is SlotKind.INTERFACE:
-        interface = interfaces.get(slot.provider)
+        interface = _usable(slot.provider, interfaces)
         return None if interface is None else interface_members(interface, surface)
     provider = stack.get(slot.provider)
     return None if provider is None else [member.name for member in provider.offered(surface)]
 
 
+def _usable(reference: Reference, interfaces: Interfaces) -> Interface | None:
+    cached = interfaces.get(reference)
+    return None if cached is None else cached.interface
+
+
 def interface_members(interface: Interface, surface: Surface) -> list[str]:
     """Names of the interface's members of one kind, as its document lists them."""
-    own = {Surface.TOPIC: interface.topics, Surface.SERVICE: interface.services, Surface.ACTION: interface.actions}
-    return [member.name for member in own[surface]]
+    return [member.name for member in interface.members(surface)]
 
 
 def _not_exposed(
@@ -171,7 +212,7 @@ def _inherited_from(name: str, surface: Surface, slot: Slot, stack: Stack, inter
     if slot.kind is SlotKind.INTERFACE:
         return None
     for claim in stack[slot.provider].conforms_to:
-        interface = interfaces.get(claim.interface)
+        interface = _usable(claim.interface, interfaces)
         if interface is not None and name in interface_members(interface, surface):
             return claim.interface
     return None

@@ -66,7 +66,7 @@ class ExposedAction:
 
 
 class ConsumedAction(Generic[F, R]):
-    """An action that this node calls through the slot `link_id`."""
+    """An action that this node calls through the slot `link_id`; `interface` (`name:tag`) of an interface slot."""
 
     def __init__(
         self,
@@ -76,8 +76,10 @@ class ConsumedAction(Generic[F, R]):
         feedback: Plan[F] | None,
         result: Plan[Any],
         response: Callable[..., R],
+        interface: str | None = None,
     ) -> None:
         self.link_id = link_id
+        self.interface = interface
         self.name = name
         self.feedback = feedback
         self.result = result
@@ -216,7 +218,8 @@ class ClientHandle(Generic[F, R]):
         goal_id = secrets.token_hex(8)
         subject = Subject("action", action.name, node_runner.whom(action.link_id), timeout)
         qos = AS_DECLARED if feedback_qos is None else int(feedback_qos)
-        frame = GoalFrame(0, goal_id, action.link_id, action.name, action.hashes, 0, qos)
+        target = action.link_id, action.name, action.hashes
+        frame = GoalFrame(0, goal_id, *target, 0, qos, interface=action.interface)
         feedback = None if action.feedback is None else node_runner.feedback.open(goal_id, action.feedback)
         doorbell = () if feedback is None else (feedback.doorbell,)
         try:

@@ -89,7 +89,10 @@ class ExposedService(Generic[Request, Response]):
 
 
 class ConsumedService(Generic[Response]):
-    """A service that this node calls through the slot `link_id`; `response_type` is None without a response."""
+    """A service that this node calls through the slot `link_id`; `response_type` is None without a response.
+
+    `interface` is the `name:tag` of an interface slot.
+    """
 
     def __init__(
         self,
@@ -98,8 +101,10 @@ class ConsumedService(Generic[Response]):
         request: Plan[Any],
         response: Plan[Any],
         response_type: Callable[..., Response] | None,
+        interface: str | None = None,
     ) -> None:
         self.link_id = link_id
+        self.interface = interface
         self.name = name
         self.response = response
         self.response_type = response_type
@@ -115,13 +120,14 @@ class ConsumedService(Generic[Response]):
         deadline = calls.deadline(timeout)
         subject = Subject("service", self.name, node_runner.whom(self.link_id), timeout)
         request = packed(payload, f"request of {subject.of()}")
-        received = await calls.exchange(Call(0, self.link_id, self.name, self.hashes, 0), subject, deadline, request)
-        frame = received.frame
-        assert isinstance(frame, Answered)
+        frame = Call(0, self.link_id, self.name, self.hashes, 0, interface=self.interface)
+        received = await calls.exchange(frame, subject, deadline, request)
+        answered = received.frame
+        assert isinstance(answered, Answered)
         data = self.response.decode(payload_of(received))
         if self.response_type is None:
             return data
-        return self.response_type(frame.core_node, frame.instance_id, data)
+        return self.response_type(answered.core_node, answered.instance_id, data)
 
 
 def _text(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from peppy.codec import Gathered, Plan
 from peppy.errors import SubscriptionClosed
+from peppy.model.interface import member_key
 from peppy.model.qos import QoSProfile
 from peppy.runtime.loan import PendingLoan, ReadLoan
 from peppy.runtime.publisher import Publisher, PublisherStats
@@ -32,10 +33,10 @@ P = TypeVar("P", bound=Publisher)
 
 
 class EmittedTopic:
-    """A topic that this node emits."""
+    """A topic that this node emits; `interface` is the `name:tag` that it is inherited from, if it is."""
 
-    def __init__(self, name: str, qos: QoSProfile, plan: Plan[Any]) -> None:
-        self.name = name
+    def __init__(self, name: str, qos: QoSProfile, plan: Plan[Any], interface: str | None = None) -> None:
+        self.name = member_key(interface, name)
         self.qos = qos
         self.plan = plan
 
@@ -56,11 +57,11 @@ class EmittedTopic:
 
 
 class ConsumedTopic(Generic[M]):
-    """A topic that this node reads through the slot `link_id`."""
+    """A topic that this node reads through the slot `link_id`; `interface` is that of an interface slot."""
 
-    def __init__(self, link_id: str, name: str, plan: Plan[M]) -> None:
+    def __init__(self, link_id: str, name: str, plan: Plan[M], interface: str | None = None) -> None:
         self.link_id = link_id
-        self.name = name
+        self.name = member_key(interface, name)
         self.plan = plan
 
     async def on_next_message_received(self, node_runner: "NodeRunner", from_core_node: str | None) -> tuple[str, M]:

@@ -6,7 +6,7 @@ import pytest
 
 from peppy.errors import Problem
 from peppy.graph.assemble import Edge, check_add, dependents, edges, interfaces_unchanged
-from peppy.model.interface import Interface
+from peppy.model.interface import CachedInterface, Interface
 from peppy.model.names import Reference
 from peppy.model.node import (
     Action,
@@ -26,9 +26,9 @@ from peppy.model.types import Field, MessageFormat, Scalar, Token
 X, Y = Field("x", Scalar(Token.F64)), Field("y", Scalar(Token.F64))
 POINT = MessageFormat((X, Y))
 IMAGE = Reference("image_source", "v1")
-CACHE = {
-    IMAGE: Interface(IMAGE, topics=(Topic("image", QoSProfile.Standard, POINT),), services=(Service("s", None, None),))
-}
+SOURCE = Interface(IMAGE, topics=(Topic("image", QoSProfile.Standard, POINT),), services=(Service("s", None, None),))
+DIGEST = "d" * 64
+CACHE = {IMAGE: CachedInterface(SOURCE, DIGEST)}
 
 
 def ref(text: str) -> Reference:

@@ -1,0 +1,1 @@
+"""Actions that this node calls."""
