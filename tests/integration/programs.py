@@ -66,7 +66,6 @@ class Program:
         if self.process.poll() is None:
             self.ends(signal.SIGTERM)
         self.told.close()
-        self.told.path.unlink(missing_ok=True)
 
 
 def run(home: Path, source: Path, code: str, **variables: str) -> "subprocess.Popen[str]":
@@ -109,7 +108,7 @@ class Robot:
         try:
             started = self.daemon.run(f"{node}:v1", instance_id, arguments, pairs)
         except BaseException:
-            forget(told)
+            told.close()
             raise
         told.pid, told.warnings = started.pid, started.warnings
         self.instances[instance_id] = told.connected()
@@ -117,13 +116,13 @@ class Robot:
 
     def stop(self, instance_id: str) -> None:
         self.daemon.ask(NodeStop((instance_id,)))
-        forget(self.instances.pop(instance_id))
+        self.instances.pop(instance_id).close()
 
     def kill(self, instance_id: str) -> None:
         """Kill an instance and wait until the daemon knows."""
         os.kill(self.instances[instance_id].pid, signal.SIGKILL)
         eventually(lambda: self.daemon.instance_row(instance_id).state == "failed")
-        forget(self.instances.pop(instance_id))
+        self.instances.pop(instance_id).close()
 
     def program(self, node: str, more: str = "", **variables: str) -> Program:
         """A standalone program; `more` as for `Program`."""
@@ -149,10 +148,4 @@ class Robot:
     def close(self) -> None:
         self.daemon.end()
         for told in self.instances.values():
-            forget(told)
-
-
-def forget(told: Told) -> None:
-    """Close the wire to a node."""
-    told.close()
-    told.path.unlink(missing_ok=True)
+            told.close()

@@ -235,6 +235,27 @@ def test_a_signal_runs_the_shutdown_sequence(terminal: Terminal, number: signal.
     eventually(lambda: not rows(terminal.daemon))
 
 
+STUBBORN = """
+import time
+async def setup(params, runner):
+    asyncio.get_running_loop().call_soon(stay)
+    print("up", flush=True)
+def stay():
+    while True:
+        time.sleep(0.01)
+NodeBuilder().standalone(config).run(setup)
+"""
+
+
+def test_a_program_that_does_not_end_is_ended_by_a_later_signal(terminal: Terminal):
+    process = run(terminal.daemon.home, terminal.sources["talker"], BEGIN + STUBBORN)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    eventually(lambda: process.send_signal(signal.SIGINT) or process.poll() is not None, "the end")
+    process.communicate()
+    assert process.returncode == -signal.SIGINT
+
+
 def test_a_killed_program_gives_its_id_up(terminal: Terminal):
     talker = terminal.program("talker")
     talker.ends(signal.SIGKILL)

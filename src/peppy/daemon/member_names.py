@@ -14,7 +14,7 @@ KINDS = ("service", "action")
 
 
 class LiveMember(NamedTuple):
-    """A service or an action that a live instance exposes."""
+    """A service or an action that a live instance exposes, or a standalone program whose node is in the stack."""
 
     instance_id: str
     node: Reference
@@ -53,9 +53,10 @@ def known_member(registry: Registry, kind: str, text: str) -> LiveMember:
 
 
 def _live_members(registry: Registry, kind: str) -> Iterator[LiveMember]:
-    for instance in registry.live_instances():
-        for member in _exposed(registry.nodes[instance.reference].manifest, kind):
-            yield LiveMember(instance.instance_id, instance.reference, member)
+    for found in (*registry.live_instances(), *registry.programs.values()):
+        if (node := registry.nodes.get(found.reference)) is not None:
+            for member in _exposed(node.manifest, kind):
+                yield LiveMember(found.instance_id, found.reference, member)
 
 
 def _exposed(manifest: NodeManifest, kind: str) -> tuple[Service, ...] | tuple[Action, ...]:
