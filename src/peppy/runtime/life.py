@@ -35,8 +35,8 @@ GOALS_SECS = 1.0
 """Seconds in which the daemon confirms that it has the outcome of every goal."""
 
 IMPATIENT_SECS = 1.0
-"""A second signal ends a standalone program at once when it comes so long after the first: there is no daemon that would
-do it, and whoever started the program may pass one Ctrl-C on twice."""
+"""A second signal ends a standalone program at once when it comes so long after the first: no daemon would do
+it, and whoever started the program may pass one Ctrl-C on twice."""
 
 REPORT_AFTER = 4
 """Passes of the event loop in which somebody may look at a failed task, before its traceback is printed: `wait_for` and
