@@ -8,6 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 
 from peppy.errors import PeppyError
+from peppy.model.interface import split_key
 from peppy.model.names import Reference, is_name, stable_hash
 from peppy.model.node import Slot, SlotKind
 from peppy.model.qos import QoSProfile
@@ -79,6 +80,7 @@ def opened_topic(frame: StreamOpen) -> OpenedTopic:
         qos = QoSProfile(frame.qos)
     except ValueError:
         raise PeppyError(f"{quoted(frame.topic)} was opened without a profile", kind="ProtocolViolation") from None
-    if not is_name(frame.topic):
+    interface, name = split_key(frame.topic)
+    if not is_name(name) or (interface is not None and Reference.parse(interface) is None):
         raise PeppyError(f"{quoted(frame.topic)} is no topic", kind="ProtocolViolation")
     return OpenedTopic(frame.topic, qos, frame.schema_hash, frame.format)

@@ -6,13 +6,14 @@ import pytest
 
 from daemon.entries import WHEELS, instance, node
 from peppy.daemon.registry import Registry
-from peppy.daemon.standalone import OpenedTopic, StandaloneProgram
+from peppy.daemon.standalone import OpenedTopic, StandaloneProgram, opened_topic
 from peppy.daemon.topic_names import known_topic, live_topics, watched_topic
 from peppy.errors import PeppyError
 from peppy.model.lifecycle import State
-from peppy.model.names import Reference
+from peppy.model.names import Reference, stable_hash
 from peppy.model.node import Topic
 from peppy.model.qos import QoSProfile
+from peppy.protocol.frames import StreamOpen
 
 CAMERA = Reference("camera", "v1")
 
@@ -49,6 +50,19 @@ def test_a_standalone_program_has_what_its_node_declares_and_what_it_has_opened(
     assert found["s0/frames"].qos is QoSProfile.SensorData
     assert watched_topic(registry, "s0/frames") == ("s0", "frames", True)
     assert known_topic(registry, "sound").address == "s1/sound"
+
+
+@pytest.mark.parametrize("name", ["frames", "image_source:v1/frames"])
+def test_a_stream_of_a_program_is_a_topic(name: str):
+    text = '[["width","u16",0]]'
+    opened = opened_topic(StreamOpen(1, name, 1, stable_hash(text), 1, text))
+    assert opened == OpenedTopic(name, QoSProfile.Standard, stable_hash(text), text)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:v1/", "/b", "a:v1/b/c", "a b"])
+def test_a_stream_whose_name_is_none_is_refused(name: str):
+    with pytest.raises(PeppyError):
+        opened_topic(StreamOpen(1, name, 1, 0, 1))
 
 
 @pytest.mark.parametrize("text", ["left/speed", "speed"])
