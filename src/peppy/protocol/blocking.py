@@ -8,14 +8,22 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 from peppy.errors import DaemonUnavailable
 from peppy.protocol.frame import ConnectionClosed, Parser, Received, close_all, encode
 from peppy.protocol.frames import Frame
-from peppy.protocol.wire import FRAME_SECS, duplicates, hang_up, next_frame, peer_credentials, write_to
+from peppy.protocol.wire import (
+    READ_SIZE,
+    check_complete,
+    completion_due,
+    duplicates,
+    feed_from,
+    hang_up,
+    peer_credentials,
+    write_to,
+)
 
 CONNECT_SECS = 5.0
 """How long a daemon may leave a new connection in its queue."""
@@ -107,6 +115,10 @@ class BlockingConnection:
         self._posted = os.eventfd(
             0, os.EFD_CLOEXEC | os.EFD_NONBLOCK
         )  # wakes who receives: there is something to write
+        self._drained = False  # the last read has left nothing behind
+        self._readable = select.poll()
+        self._readable.register(connected, select.POLLIN)
+        self._readable.register(self._posted, select.POLLIN)
 
     @property
     def closed(self) -> ConnectionClosed | None:
@@ -123,12 +135,17 @@ class BlockingConnection:
         Raises `ConnectionClosed`, also when the peer reads nothing for `SEND_SECS`; `PeppyError` (`Refused`) when
         the frame is too large: then nothing was sent.
         """
-        unsent = _Unsent(memoryview(encode(frame, request_id, len(fds), payload)), fds)
-        with self._used():
-            self._write(unsent)
-            while unsent.data:
-                self._wait_writable()
-                self._write()
+        data = encode(frame, request_id, len(fds), payload)
+        self._enter()
+        try:
+            if (unsent := self._write(data, fds)) is not None:
+                while unsent.data:
+                    self._wait_writable()
+                    self._write_on()
+        except ConnectionClosed as error:
+            raise self._ended_by(error) from None
+        finally:
+            self._leave()
 
     def post(self, frame: Frame, request_id: int = 0, fds: tuple[int, ...] = (), payload: bytes = b"") -> None:
         """Send a frame without ever waiting: what the peer does not take now, the thread that receives writes later.
@@ -136,9 +153,15 @@ class BlockingConnection:
         The descriptors stay the caller's. Raises as `send` does; `ConnectionClosed` also when the process has no room
         for copies of descriptors that have to wait.
         """
-        unsent = _Unsent(memoryview(encode(frame, request_id, len(fds), payload)), fds)
-        with self._used():
-            self._write(unsent, waits=False)
+        data = encode(frame, request_id, len(fds), payload)
+        self._enter()
+        try:
+            if self._write(data, fds, copied=True) is not None:
+                os.eventfd_write(self._posted, 1)
+        except ConnectionClosed as error:
+            raise self._ended_by(error) from None
+        finally:
+            self._leave()
 
     def receive(self, timeout: float | None = None) -> Received:
         """The next frame. `timeout` in seconds, None waits for ever, 0 takes what is there.
@@ -146,31 +169,39 @@ class BlockingConnection:
         Raises TimeoutError, `ConnectionClosed`, and `ProtocolViolation` when the peer broke a rule.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._used(), self._receiving:
-            while (received := next_frame(self._socket, self._parser, time.monotonic)) is None:
-                self._wait_readable(deadline)
-            return received
+        self._enter()
+        try:
+            with self._receiving:
+                while (received := self._parser.next()) is None:
+                    self._read(deadline)
+                return received
+        except ConnectionClosed as error:
+            raise self._ended_by(error) from None
+        finally:
+            self._leave()
 
     def close(self) -> None:
         """End the connection; threads that wait in it raise `ConnectionClosed`."""
         self._end(ConnectionClosed("this side has closed the connection"))
 
-    @contextlib.contextmanager
-    def _used(self) -> Generator[None]:
+    def _enter(self) -> None:
         """Hold the socket open while a thread works on it: a closed descriptor's number may be somebody else's."""
         with self._state:
             if self._closed:
                 raise type(self._closed)(self._closed.message)
             self._users += 1
-        try:
-            yield
-        except ConnectionClosed as error:
-            self._end(error)
-            raise type(self._closed or error)((self._closed or error).message) from None
-        finally:
-            with self._state:
-                self._users -= 1
+
+    def _leave(self) -> None:
+        with self._state:
+            self._users -= 1
+        if self._closed:
             self._release_if_unused()
+
+    def _ended_by(self, error: ConnectionClosed) -> ConnectionClosed:
+        """The connection ends; what its threads raise, the same for all."""
+        self._end(error)
+        reason = self._closed or error
+        return type(reason)(reason.message)
 
     def _end(self, reason: ConnectionClosed) -> None:
         with self._state:
@@ -194,72 +225,86 @@ class BlockingConnection:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def _write(self, frame: _Unsent | None = None, *, waits: bool = True) -> None:
-        """Write what the peer takes now, `frame` behind all others. One that does not wait leaves copies of its
-        descriptors, and wakes who receives when it is the first that has to be written there."""
+    def _write(self, data: bytes, fds: tuple[int, ...], *, copied: bool = False) -> _Unsent | None:
+        """Write a frame behind all others, as far as the peer takes it now; what is left of it, None when nothing is.
+
+        `copied`: the sender does not wait, so the connection needs descriptors of its own.
+        """
         with self._writing:
+            written = 0
             if not self._unsent:
+                written = write_to(self._socket, data, fds)
+                if written == len(data):
+                    return None
                 self._written_at = time.monotonic()
-            if frame is not None:
-                self._unsent.append(frame)
+            rest = () if written else fds
+            try:
+                unsent = _Unsent(memoryview(data)[written:], duplicates(rest) if copied else rest, copied)
+            except OSError as error:
+                raise ConnectionClosed(f"no room for descriptors that wait: {error.strerror}") from None
+            self._unsent.append(unsent)
+            return unsent
+
+    def _write_on(self) -> None:
+        """Write what waits, as far as the peer takes it now."""
+        with self._writing:
             while self._unsent:
                 unsent = self._unsent[0]
                 written = write_to(self._socket, unsent.data, unsent.fds)
                 if not written:
-                    break
+                    return
                 self._written_at = time.monotonic()
-                self._forget_descriptors(unsent)
-                unsent.data = unsent.data[written:]
+                if unsent.copied:
+                    close_all(unsent.fds)  # they have travelled with the first byte
+                unsent.data, unsent.fds = unsent.data[written:], ()
                 if not unsent.data:
                     self._unsent.popleft()
-            if frame is None or waits or not frame.data:
-                return
-            try:
-                frame.fds, frame.copied = duplicates(frame.fds), True
-            except OSError as error:
-                self._unsent.pop()
-                raise ConnectionClosed(f"no room for descriptors that wait: {error.strerror}") from None
-        os.eventfd_write(self._posted, 1)
-
-    def _forget_descriptors(self, unsent: _Unsent) -> None:
-        """They have travelled with the first byte."""
-        if unsent.copied:
-            close_all(unsent.fds)
-        unsent.fds = ()
 
     def _wait_writable(self) -> None:
-        left = self._written_at + SEND_SECS - time.monotonic()
-        if left <= 0:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        poll.poll(1000 * max(0.0, self._stalled_at() - time.monotonic()))
+        self._check_progress()
+
+    def _stalled_at(self) -> float:
+        """When a peer that takes nothing has had its time."""
+        return self._written_at + SEND_SECS
+
+    def _check_progress(self) -> None:
+        if self._unsent and time.monotonic() >= self._stalled_at():
             raise ConnectionClosed(f"the peer has read nothing for {SEND_SECS:g} s")
-        _wait({self._socket.fileno(): select.POLLOUT}, left)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
+    def _read(self, deadline: float | None) -> None:
+        """Read once, or wait until there is something to read. Who has a deadline looks first: it may be now."""
+        if not self._drained or deadline is not None:
+            size = feed_from(self._socket, self._parser)
+            self._drained = size < READ_SIZE
+            if size:
+                return
+            check_complete(self._parser, time.monotonic())
+        self._wait_readable(deadline)
+        self._drained = False
+
     def _wait_readable(self, deadline: float | None) -> None:
         """Wait for bytes, no longer than the caller or the frame that has begun may take, and write what was posted."""
-        now = time.monotonic()
+        limits = [limit for limit in (deadline, completion_due(self._parser)) if limit is not None]
+        unsent = bool(self._unsent)
+        if unsent:
+            limits.append(self._stalled_at())
+            self._readable.modify(self._socket, select.POLLIN | select.POLLOUT)
+        now = time.monotonic() if limits else 0.0
         if deadline is not None and now >= deadline:
             raise TimeoutError("no frame arrived in time")
-        since = self._parser.incomplete_since
-        limits = [limit for limit in (deadline, since and since + FRAME_SECS) if limit is not None]
-        events = select.POLLIN
-        if self._unsent:
-            events |= select.POLLOUT
-            limits.append(self._written_at + SEND_SECS)
-        ready = _wait(
-            {self._socket.fileno(): events, self._posted: select.POLLIN}, min(limits) - now if limits else None
-        )
-        if self._posted in ready:
+        ready = self._readable.poll(1000 * max(0.0, min(limits) - now) if limits else None)
+        if unsent:
+            self._readable.modify(self._socket, select.POLLIN)
+        if unsent or len(ready) > 1 or (ready and ready[0][0] == self._posted):
+            self._write_posted()
+
+    def _write_posted(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it was not what woke this thread
             os.eventfd_read(self._posted)
-        if self._unsent:
-            self._write()
-            if self._unsent and time.monotonic() >= self._written_at + SEND_SECS:
-                raise ConnectionClosed(f"the peer has read nothing for {SEND_SECS:g} s")
-
-
-def _wait(wanted: dict[int, int], seconds: float | None) -> set[int]:
-    """Wait for one of the events of each descriptor; the descriptors that have one."""
-    poll = select.poll()
-    for fd, events in wanted.items():
-        poll.register(fd, events)
-    return {fd for fd, _ in poll.poll(None if seconds is None else max(0.0, seconds) * 1000)}
+        self._write_on()
+        self._check_progress()

@@ -57,6 +57,7 @@ class Received(NamedTuple):
     payload: bytes = b""
 
 
+@cache
 def numbered(kind: type[Frame]) -> bool:
     """Whether frames of this type carry a request id; the others are notices with id 0."""
     return kind.Answer is not None or kind in _ANSWERING
@@ -125,6 +126,9 @@ class _Batch(NamedTuple):
     truncated: bool
 
 
+_NONE = _Batch(0, 0, (), False)
+
+
 class _Prefix(NamedTuple):
     kind: type[Frame]
     end: int
@@ -185,11 +189,12 @@ class Parser:
         if self._prefix is None:
             self._prefix = self._read_prefix()
         prefix = self._prefix
-        self._refuse_surplus(prefix)
+        if self._batches:
+            self._refuse_surplus(prefix)
         if prefix is None or len(self._buffer) < prefix.end:
             return None
         frame, payload = self._decode(prefix)
-        batch = self._claim(prefix)
+        batch = self._claim(prefix) if prefix.fds else _NONE
         self._consume(prefix.end)
         return Received(frame, prefix.request_id, batch.fds, batch.truncated, payload)
 
@@ -217,7 +222,9 @@ class Parser:
     def _decode(self, prefix: _Prefix) -> tuple[Frame, bytes]:
         kind = prefix.kind
         end_of_array = PREFIX.size + prefix.header_length if kind.carries else prefix.end
-        array = bytes(self._buffer[PREFIX.size : end_of_array])  # a copy: a `Raw` result would pin the buffer
+        with memoryview(self._buffer) as octets:  # copies: a `Raw` result would pin the buffer
+            array = octets[PREFIX.size : end_of_array].tobytes()
+            payload = octets[end_of_array : prefix.end].tobytes() if kind.carries else b""
         try:
             frame = _decoder(kind).decode(array)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -226,12 +233,10 @@ class Parser:
             return frame, b""
         if (why := _misplaced(frame, prefix.fds, prefix.end - end_of_array)) is not None:
             raise ProtocolViolation(why)
-        return frame, bytes(self._buffer[end_of_array : prefix.end])
+        return frame, payload
 
     def _claim(self, prefix: _Prefix) -> _Batch:
-        """Take the descriptors of the frame at the front."""
-        if prefix.fds == 0:
-            return _Batch(0, 0, (), False)
+        """Take the descriptors of the frame at the front, which has some."""
         if not self._batches or self._batches[0].start > self._offset:
             raise ProtocolViolation(f"`{prefix.kind.__name__}` came without its {prefix.fds} descriptors")
         batch = self._batches[0]

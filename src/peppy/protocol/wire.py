@@ -8,12 +8,14 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-from peppy.protocol.frame import MAX_DESCRIPTORS, ConnectionClosed, Parser, ProtocolViolation, Received
+from peppy.protocol.frame import MAX_DESCRIPTORS, ConnectionClosed, Parser, ProtocolViolation, Received, close_all
 
 FRAME_SECS = 5.0
 """A frame that is not complete after this many seconds ends the connection."""
 
-READ_SIZE = 1 << 18
+READ_SIZE = 1 << 16
+"""Bytes of one read. Python makes room for all of them each time: from 128 KiB on the system maps and clears pages for
+it, which costs ten times as much as reading a small frame."""
 _ANCILLARY_SIZE = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 _CREDENTIALS = struct.Struct("3i")
 
@@ -32,24 +34,27 @@ def peer_credentials(connected: socket.socket) -> PeerCredentials:
     return PeerCredentials(*_CREDENTIALS.unpack(text))
 
 
-def feed_from(connected: socket.socket, parser: Parser) -> bool:
-    """Read once into the parser; False when nothing is there. Raises `ConnectionClosed` at the end of the stream."""
+def feed_from(connected: socket.socket, parser: Parser) -> int:
+    """Read once into the parser; the bytes read, 0 when nothing is there. Fewer than `READ_SIZE`: all that was there,
+    or what came before descriptors. Raises `ConnectionClosed` at the end of the stream."""
     try:
         data, ancillary, flags, _ = connected.recvmsg(READ_SIZE, _ANCILLARY_SIZE, socket.MSG_CMSG_CLOEXEC)
     except (BlockingIOError, InterruptedError):
-        return False
+        return 0
     except OSError as error:
         raise closed_by(error) from None
-    fds = _descriptors(ancillary)
-    truncated = bool(flags & socket.MSG_CTRUNC)
     if not data:
+        close_all(_descriptors(ancillary))
         parser.close()
         raise ConnectionClosed("the peer has closed the connection")
-    parser.feed(data, fds, truncated=truncated)
-    return True
+    if ancillary or flags & socket.MSG_CTRUNC:
+        parser.feed(data, _descriptors(ancillary), truncated=bool(flags & socket.MSG_CTRUNC))
+    else:
+        parser.feed(data)
+    return len(data)
 
 
-def write_to(connected: socket.socket, data: memoryview, fds: tuple[int, ...]) -> int:
+def write_to(connected: socket.socket, data: bytes | memoryview, fds: tuple[int, ...]) -> int:
     """Write what fits now, descriptors on the first byte; returns the bytes written, 0 when there is no room."""
     try:
         if not fds:
@@ -82,10 +87,21 @@ def next_frame(connected: socket.socket, parser: Parser, now: Callable[[], float
     """
     while (received := parser.next()) is None:
         if not feed_from(connected, parser):
-            if parser.incomplete_since is not None and now() - parser.incomplete_since >= FRAME_SECS:
-                raise ProtocolViolation(f"a frame stayed incomplete for {FRAME_SECS:g} s")
+            check_complete(parser, now())
             return None
     return received
+
+
+def check_complete(parser: Parser, now: float) -> None:
+    """Raise `ProtocolViolation` when the frame that has begun is late."""
+    due = completion_due(parser)
+    if due is not None and now >= due:
+        raise ProtocolViolation(f"a frame stayed incomplete for {FRAME_SECS:g} s")
+
+
+def completion_due(parser: Parser) -> float | None:
+    """When the frame that has begun has to be complete (monotonic seconds); None between two frames."""
+    return None if parser.incomplete_since is None else parser.incomplete_since + FRAME_SECS
 
 
 def closed_by(error: OSError) -> ConnectionClosed:

@@ -33,6 +33,7 @@ from peppy.protocol.frames import (
     Hello,
     Info,
     NodeSync,
+    Output,
     Ready,
     StreamClose,
     StreamOpen,
@@ -228,6 +229,51 @@ def test_a_thread_that_sends_to_a_peer_that_does_not_read_gives_up(
     sender = BlockingConnection(pair[0])
     with pytest.raises(ConnectionClosed, match="read nothing"):
         sender.send(NodeSync("/" + "x" * 1_000_000, 1.0), 1)
+
+
+def test_a_post_never_waits_and_the_thread_that_receives_writes_the_rest(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
+) -> None:
+    sender, receiver = BlockingConnection(pair[0]), BlockingConnection(pair[1])
+    receiving = threading.Thread(target=lambda: sender.receive(60))
+    receiving.start()
+    posted = 40
+    for number in range(1, posted):
+        sender.post(Output("log", str(number) + "x" * 100_000), number)
+    own = tuple(os.dup(fd) for fd in files[:2])
+    sender.post(OPEN, posted, own)
+    for fd in own:
+        os.close(fd)  # they are the sender's: what waits has copies
+    last = threading.Thread(target=lambda: sender.send(Output("log", "last"), posted + 1))
+    last.start()
+    for number in range(1, posted):
+        frame = receiver.receive(60).frame
+        assert isinstance(frame, Output)
+        assert frame.text.rstrip("x") == str(number)
+    opened = receiver.receive(60)
+    assert all(same_file(mine, theirs) for mine, theirs in zip(files, opened.fds, strict=False))
+    for fd in opened.fds:
+        os.close(fd)
+    assert receiver.receive(60).frame == Output("log", "last")
+    receiver.send(Ready())
+    last.join()
+    receiving.join()
+    sender.close()
+    receiver.close()
+
+
+def test_what_was_posted_to_a_peer_that_does_not_read_ends_the_connection(
+    pair: tuple[socket.socket, socket.socket], files: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocking, "SEND_SECS", 0.05)
+    sender = BlockingConnection(pair[0])
+    for number in range(1, 5):
+        sender.post(Output("log", "x" * 100_000), number)
+    sender.post(OPEN, 5, files[:2])
+    with pytest.raises(ConnectionClosed, match=r"has read nothing for 0.05 s"):
+        sender.receive(60)
+    with pytest.raises(ConnectionClosed):
+        sender.post(Ready())
 
 
 def test_the_end_of_the_peer_ends_receiving(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -466,7 +512,6 @@ def test_a_frame_that_stays_incomplete_ends_the_connection(
 ) -> None:
     monkeypatch.setattr(wire, "FRAME_SECS", 0.05)
     monkeypatch.setattr(connection, "FRAME_SECS", 0.05)
-    monkeypatch.setattr(blocking, "FRAME_SECS", 0.05)
     assert "stayed incomplete" in refused(pair, encode(Ready())[:-1])
 
 
