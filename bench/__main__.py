@@ -6,7 +6,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import fanout, floors, idle, latency, micro, results, scaling, stack, startup, targets, throughput, typed
+from bench import (
+    fanout,
+    floors,
+    idle,
+    latency,
+    micro,
+    results,
+    scaling,
+    stack,
+    startup,
+    targets,
+    throughput,
+    typed,
+    watch,
+)
 from bench.measure import Measure, interleaved
 
 SUITES = {
@@ -18,7 +32,7 @@ SUITES = {
     "scaling": scaling.plan,
     "startup": startup.plan,
 }
-AFTERWARDS = {"idle": idle.rows, "micro": micro.rows}
+AFTERWARDS = {"watch": watch.rows, "idle": idle.rows, "micro": micro.rows}
 """Suites that take their own time, alone."""
 
 MOST_BUSY = 3.0

@@ -40,13 +40,13 @@ def _case(unit: str, note: str) -> Case:
 
 def _shares(pids: list[int], seconds: float) -> list[float]:
     """The share of one CPU that each process uses."""
-    before, started = [_used_ns(pid) for pid in pids], time.monotonic_ns()
+    before, started = [used_ns(pid) for pid in pids], time.monotonic_ns()
     time.sleep(seconds)
-    after, passed = [_used_ns(pid) for pid in pids], time.monotonic_ns() - started
+    after, passed = [used_ns(pid) for pid in pids], time.monotonic_ns() - started
     return [(late - early) / passed for early, late in zip(before, after, strict=True)]
 
 
-def _used_ns(pid: int) -> int:
+def used_ns(pid: int) -> int:
     """The processor time of a process; its clock has this number (clock_getcpuclockid)."""
     return time.clock_gettime_ns(~pid << 3 | 2)
 

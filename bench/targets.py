@@ -58,6 +58,7 @@ def verdicts(rows: Sequence[Row]) -> Iterator[Verdict]:
     none = figures.p50(test="publish_scaling", size=64, note="readers=0 depth=128;")
     many = figures.p50(test="publish_scaling", size=64, note="readers=16 depth=128;")
     yield _ratio("T14", "publish to 16 readers / to none", many, none, 2.0)
+    yield from _watching(figures)
 
 
 def table(judged: Iterable[Verdict]) -> str:
@@ -69,6 +70,19 @@ def table(judged: Iterable[Verdict]) -> str:
             f"{entry.name:<6} {entry.claim:<56} {entry.measured:>18} {entry.limit:>16}  {words[entry.met]}".rstrip()
         )
     return "\n".join(lines)
+
+
+def _watching(figures: "_Figures") -> Iterator[Verdict]:
+    """`topic hz` and `topic bw`: as good as the publisher's own figures, next to nothing themselves, and not felt."""
+    for size, name in ((6_220_800, "30 Hz, 6.2 MB"), (64, "10 kHz, 64 B")):
+        quiet = figures.p99(test="watch_publish", size=size, note="nobody")
+        for tool in ("topic hz", "topic bw"):
+            off = figures.value(test="watch_rate", size=size, note=tool)
+            yield _most("watch", f"{tool}, {name}: off the truth", off, 0.5, "%")
+            used = figures.value(test="watch_cpu", size=size, note=tool)
+            yield _most("watch", f"{tool}, {name}: one CPU", used, 1.0, "%")
+            watched = figures.p99(test="watch_publish", size=size, note=tool)
+            yield _ratio("watch", f"{tool}, {name}: publish p99 / unwatched", watched, quiet, 1.2)
 
 
 def _sending(figures: "_Figures", size: int) -> Iterator[Verdict]:
@@ -96,6 +110,9 @@ class _Figures:
 
     def p50(self, **wanted: Any) -> float | None:
         return next((row["p50"] for row in self.rows(**wanted)), None)
+
+    def p99(self, **wanted: Any) -> float | None:
+        return next((row["p99"] for row in self.rows(**wanted)), None)
 
     def value(self, **wanted: Any) -> float | None:
         return next((row["value"] for row in self.rows(**wanted)), None)

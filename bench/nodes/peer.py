@@ -5,10 +5,13 @@ runs, as it does there.
 """
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic_ns, perf_counter_ns
@@ -110,6 +113,37 @@ class Ends:
         return self.touch(received[1])
 
 
+class Drum:
+    """Publishes one topic at a fixed rate in a thread of its own, and notes when and for how long."""
+
+    def __init__(self, publish: Callable[[int], None], rate_hz: float) -> None:
+        self._publish = publish
+        self._period_ns = 1e9 / rate_hz
+        self._beats: list[tuple[int, int]] = []
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self, since_ns: int, until_ns: int) -> tuple[float, list[float]]:
+        """Messages per second between two moments (CLOCK_MONOTONIC), and microseconds of each publish."""
+        self._stopping.set()
+        self._thread.join()
+        beats = [beat for beat in self._beats if since_ns <= beat[0] <= until_ns]
+        return (len(beats) - 1) * 1e9 / (beats[-1][0] - beats[0][0]), [taken / 1000 for _, taken in beats]
+
+    def _run(self) -> None:
+        started = monotonic_ns()
+        for number in itertools.count():
+            left = started + int(number * self._period_ns) - monotonic_ns()
+            if left > 0:
+                time.sleep(left / 1e9)
+            if self._stopping.is_set():
+                break
+            began = monotonic_ns()
+            self._publish(1)  # always the same number: every message has the same size
+            self._beats.append((began, monotonic_ns() - began))
+
+
 class Peer:
     """The calls that the benchmark makes."""
 
@@ -118,6 +152,7 @@ class Peer:
         self._ends: dict[str, Ends] = {}
         self._starter = read.starter_hello.subscribe(runner)
         self._burner: subprocess.Popen[bytes] | None = None
+        self._drum: Drum | None = None
 
     async def prepare(self, topics: list[str], cpu: int, burner: str | None) -> None:
         """Pin all threads, keep the CPU awake, and be registered at both ends of these topics."""
@@ -170,6 +205,15 @@ class Peer:
         if topic == "imu":
             return await asyncio.to_thread(_drink_small, ends, acknowledge)
         return await _drink_frames(ends.next_loan if mode == "loan-asyncio" else ends.next, acknowledge)
+
+    async def start_drum(self, topic: str, rate_hz: float) -> None:
+        """Publish so many messages a second from now on."""
+        self._drum = Drum(self._ends[topic].publish, rate_hz)
+
+    async def stop_drum(self, since_ns: int, until_ns: int) -> tuple[float, list[float]]:
+        """What the publisher itself says about the time between."""
+        assert self._drum is not None
+        return await asyncio.to_thread(self._drum.stop, since_ns, until_ns)
 
     async def hello(self) -> tuple[int, int]:
         """The stamp that the next starter brings, and the time at which it is here."""

@@ -91,6 +91,7 @@ class Watches:
         self._client = client
         self._numbers = itertools.count(1)
         self._topics: dict[int, WatchedTopic] = {}
+        self._asked = False  # news may have come in before the answer to a request
 
     def open(self, topic: str, *, reads: bool) -> WatchedTopic:
         """Watch a topic from now on, there or not yet; `reads` to take its messages.
@@ -106,18 +107,24 @@ class Watches:
             close_all(fds)
             raise
         self._topics[number] = WatchedTopic(watched, doorbell)
+        self._asked = True
         return self._topics[number]
 
     def wait(self, seconds: float | None) -> None:
         """Wait until the daemon tells something, a message comes for a reader, or `seconds` are over."""
-        if self._serve() or not all(topic.rests() for topic in self._topics.values()):
+        readers = [topic for topic in self._topics.values() if topic.doorbell >= 0]
+        daemon = self._client.fileno()
+        # Looking is to cost next to nothing: who reads no messages hears the daemon when there is something to hear.
+        if (self._asked or readers or daemon < 0) and self._serve():
+            return
+        if not all(topic.rests() for topic in readers):
             return
         poll = select.poll()
-        for descriptor in (self._client.fileno(), *(topic.doorbell for topic in self._topics.values())):
-            if descriptor >= 0:
-                poll.register(descriptor, select.POLLIN)
-        poll.poll(None if seconds is None else max(0.0, seconds) * 1000)
-        self._serve()
+        for descriptor in (daemon, *(topic.doorbell for topic in readers)):
+            poll.register(descriptor, select.POLLIN)
+        ready = poll.poll(None if seconds is None else max(0.0, seconds) * 1000)
+        if any(descriptor == daemon for descriptor, _ in ready):
+            self._serve()
 
     def close(self) -> None:
         """Give all rows back."""
@@ -137,7 +144,7 @@ class Watches:
 
     def _serve(self) -> bool:
         """Whether the daemon has told something. Raises TooManyReaders, or why a stream cannot be read."""
-        served = False
+        served = self._asked = False
         while (received := self._client.notice()) is not None:
             served = True
             try:
