@@ -58,22 +58,6 @@ def test_a_library_of_another_generator_is_refused(shared: LivingDaemon, tmp_pat
     assert shared.refusal(request(source)).kind == "GeneratorMismatch"
 
 
-@pytest.mark.parametrize(
-    ("interfaces", "named"),
-    [
-        ({"topics": {"emits": [{"name": "alarm", "qos_profile": "critical"}]}}, "`alarm`"),
-        ({"topics": {"emits": [{"name": "map", "qos_profile": "reliable"}]}}, "`map`"),
-    ],
-)
-def test_a_member_that_is_not_served_yet_is_named(
-    shared: LivingDaemon, tmp_path: Path, interfaces: dict[str, object], named: str
-):
-    error = shared.refusal(request(make_node(tmp_path, interfaces=interfaces)))
-    assert error.kind == "NotSupported"
-    assert named in error.message
-    assert "not supported yet" in error.message
-
-
 def test_a_container_node_is_refused(shared: LivingDaemon, tmp_path: Path):
     source = make_node(tmp_path, execution={"language": "other", "container": {"def_file": "a.def"}})
     assert shared.refusal(request(source)).kind == "ContainerNotSupported"

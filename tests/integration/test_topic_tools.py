@@ -38,7 +38,6 @@ class Robot:
     def stop(self, told: Told) -> None:
         self.daemon.ask(NodeStop((told.instance_id,)))
         told.close()
-        told.path.unlink()
         self.told.remove(told)
 
     def begin(self, *words: str) -> "subprocess.Popen[str]":

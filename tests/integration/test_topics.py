@@ -11,7 +11,7 @@ import pytest
 from living import LivingDaemon, assert_nothing_is_left, eventually
 from telling import PAYLOAD, Told, ToldError, write_listener, write_talker
 
-from peppy.protocol.frames import NodeAdd, NodeInfo, NodeRemove, NodeStop, TopicList
+from peppy.protocol.frames import NodeInfo, NodeRemove, NodeStop, TopicList
 
 
 class Stack:
@@ -42,7 +42,6 @@ class Stack:
 
     def forget(self, told: Told) -> None:
         told.close()
-        told.path.unlink()
         self.told.remove(told)
 
 
@@ -335,7 +334,7 @@ def test_a_message_above_the_capacity_is_refused_and_the_topic_goes_on(run: Call
         talker.call("publish", topic="plain", size=1 << 20)
     assert caught.value.name == "ValueError"
     talker.call("publish", topic="plain", size=10)
-    assert numbers(listener.call("take_until", last=3)) == [1, 3]
+    assert numbers(listener.call("take_until", last=2)) == [1, 2]
 
 
 def test_large_messages_are_whole(run: Callable[..., Told]) -> None:
@@ -397,12 +396,3 @@ def test_topics_flow_while_the_daemon_is_dead_and_after_its_return(stack: Stack,
     eventually(lambda: talker.call("stats", topic="plain")["readers"] == 2)
     talker.call("publish", topic="plain")
     assert listener.call("next", number=fresh) == ["t1", 31, True]
-
-
-def test_a_node_with_a_reliable_topic_is_refused(stack: Stack, tmp_path: Path) -> None:
-    source = write_talker(tmp_path, name="strict")
-    manifest = source / "peppy.json5"
-    manifest.write_text(manifest.read_text().replace("sensor_data", "reliable"))
-    refusal = stack.daemon.refusal(NodeAdd(str(source), None, False, False, 60.0))
-    assert "not supported yet" in refusal.message
-    assert "fast" in refusal.message

@@ -42,6 +42,7 @@ class WaitingTopicWriter(TopicWriter):
         self._queue: SpaceQueue | None = None
         self._put_at_once: Callable[[Any], None] = self._refuse
         self._has_all_readers = False  # that were registered before the stream; once true, always true
+        self._waited_for_readers = 0  # messages, at the beginning: they say nothing about slow readers
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -99,6 +100,8 @@ class WaitingTopicWriter(TopicWriter):
         if not self._has_all_readers:
             if self.has_readers_due:
                 raise WouldBlock
+            assert self._queue is not None
+            self._waited_for_readers = self._queue.waits
             self._has_all_readers = True
 
     # --- waiting ---------------------------------------------------------------------------------------------------
@@ -184,7 +187,8 @@ class WaitingTopicWriter(TopicWriter):
         stats = super()._stats()
         if self._queue is None:
             return stats
-        return stats._replace(waits=self._queue.waits, timeouts=self._queue.timeouts)
+        waits = self._queue.waits - self._waited_for_readers if self._has_all_readers else 0
+        return stats._replace(waits=waits, timeouts=self._queue.timeouts)
 
 
 def _length(payload: Payload) -> int:

@@ -62,6 +62,14 @@ class Listener:
                 found.append(told(await self.subscriptions[number].next()))
         return found
 
+    async def take_slowly(self, last: int, pause: float, number: int = 0) -> list[Any]:
+        """Read until message `last` has come, with a pause after each."""
+        found: list[Any] = []
+        while not found or found[-1][1] < last:
+            found.append(told(await self.subscriptions[number].next()))
+            await asyncio.sleep(pause)
+        return found
+
     async def take_blocking(self, timeout: float, number: int = 0) -> Any:
         subscription = self.subscriptions[number]
         return told(await asyncio.to_thread(subscription.take_blocking, timeout))

@@ -7,15 +7,17 @@ from typing import Any
 
 sys.path.insert(0, ".peppy/libs/peppygen")
 
-from peppygen import NodeBuilder, NodeRunner
-from peppygen.emitted_topics import fast, plain
+from peppygen import NodeBuilder, NodeRunner, emitted_topics
 from peppygen.parameters import Parameters
 
-TOPICS = {"fast": fast, "plain": plain}
+TOPICS = {name: getattr(emitted_topics, name) for name in emitted_topics.__all__}
 
 
 class Talker:
-    """`number` counts the messages of a topic from 1; every byte of a message is its number modulo 256."""
+    """`number` counts the messages of a topic from 1; every byte of a message is its number modulo 256.
+
+    A message that is not written takes no number.
+    """
 
     def __init__(self, runner: NodeRunner) -> None:
         self.runner = runner
@@ -24,9 +26,9 @@ class Talker:
 
     async def publish(self, topic: str, count: int = 1, size: int = 8, pause: float = 0.0) -> int:
         for _ in range(count):
-            self.numbers[topic] += 1
-            number = self.numbers[topic]
+            number = self.numbers[topic] + 1
             self.publishers[topic].publish(number, bytes([number % 256]) * size)
+            self.numbers[topic] = number
             if pause:
                 await asyncio.sleep(pause)
         return self.numbers[topic]
@@ -36,9 +38,26 @@ class Talker:
         await self.publish(topic, count)
         self.runner.cancellation_token().cancel()
 
-    async def emit(self, topic: str, size: int = 8) -> int:
-        self.numbers[topic] += 1
-        await TOPICS[topic].emit(self.runner, self.numbers[topic], b"e" * size)
+    async def emit(self, topic: str, count: int = 1, size: int = 8) -> int:
+        for _ in range(count):
+            number = self.numbers[topic] + 1
+            await TOPICS[topic].emit(self.runner, number, bytes([number % 256]) * size)
+            self.numbers[topic] = number
+        return self.numbers[topic]
+
+    async def emit_cancelled(self, topic: str, seconds: float) -> str:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.emit(topic)
+        except TimeoutError as error:
+            return type(error).__name__
+        return "written"
+
+    async def publish_on_thread(self, topic: str, count: int) -> int:
+        for _ in range(count):
+            number = self.numbers[topic] + 1
+            await asyncio.to_thread(self.publishers[topic].publish, number, bytes([number % 256]) * 8)
+            self.numbers[topic] = number
         return self.numbers[topic]
 
     async def loan(self, topic: str, size: int) -> int:

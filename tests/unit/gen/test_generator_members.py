@@ -103,12 +103,6 @@ def test_a_member_that_the_provider_lacks_is_named_beside_those_it_has(surface: 
     assert problem.hint == f"{surface}s of `two:v1`: `one`, `other`"
 
 
-@pytest.mark.parametrize("profile", ["reliable", "critical"])
-def test_a_topic_with_a_waiting_profile_is_refused(profile: str) -> None:
-    (problem,) = problems(node(f'{{topics: {{emits: [{{name: "cmd", qos_profile: "{profile}"}}]}}}}'))
-    assert problem == ("NotSupported", f"topic `cmd` with the profile `{profile}`: not supported yet")
-
-
 def test_everything_unresolved_is_reported_together() -> None:
     depends_on = (
         '{nodes: [{name: "two", tag: "v1", link_id: "l"}, {name: "gone", tag: "v1", link_id: "g"}],'
@@ -124,7 +118,6 @@ def test_everything_unresolved_is_reported_together() -> None:
         ("InterfaceNotCached", "the interface `face:v1` of slot `f` is not in the cache"),
         ("InterfaceNotCached", "the interface `base:v1` of `conforms_to` is not in the cache"),
         ("DependencyNotExposed", "topic `nope` of `two:v1` (slot `l`) is not exposed"),
-        ("NotSupported", "topic `map` of `two:v1` has the profile `reliable`: not supported yet"),
     ]
 
 

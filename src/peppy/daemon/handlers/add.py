@@ -14,7 +14,7 @@ from peppy.daemon.gate import Hold
 from peppy.daemon.handlers.remove import live_instances
 from peppy.daemon.logs import OperationLog
 from peppy.daemon.operation import Operation, in_thread
-from peppy.daemon.refusals import refuse_container, refuse_unsupported
+from peppy.daemon.refusals import refuse_container
 from peppy.daemon.registry import Node
 from peppy.daemon.sources import Source, open_source
 from peppy.errors import InvalidInput, PeppyError
@@ -69,7 +69,6 @@ async def _add(core: Core, request: NodeAdd, operation: Operation, log: Operatio
         log.rename(core.root.add_logs / log_name(reference.path_key))
         with core.gate.alone(reference, Hold("add", request.timeout_secs, operation.cancel)):
             refuse_container(effective.manifest)
-            refuse_unsupported(effective.manifest)
             _check_stack(core, effective)
             _check_replaced(core, effective, request)
             candidate = await in_thread(_examine, core, effective, source)

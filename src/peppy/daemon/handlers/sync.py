@@ -6,7 +6,6 @@ from pathlib import Path
 from peppy.daemon import library
 from peppy.daemon.core import Core
 from peppy.daemon.operation import Operation, in_thread
-from peppy.daemon.refusals import refuse_unsupported
 from peppy.errors import InvalidInput, PeppyError
 from peppy.gen.package import Tree, module_counts
 from peppy.graph.assemble import check_add
@@ -36,7 +35,6 @@ async def handle(core: Core, request: NodeSync, operation: Operation) -> Synced:
 def _sync(core: Core, directory: Path, stack: Stack) -> Synced:
     document = read_node(directory)
     trees = [select_variant(document, directory, name) for name in _variants(document)]
-    refuse_unsupported(document.manifest)
     _check(document.manifest, stack)
     libraries = _libraries(core, trees, stack)
     for tree, files in libraries:
