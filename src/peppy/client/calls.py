@@ -101,19 +101,19 @@ def ask(
             case Acknowledged(call_id=frame.call_id):
                 acknowledged = True
             case CallFailed(call_id=frame.call_id) as failure:
-                raise failed_call(failure, what, target)
+                raise failed_call(failure, target)
             case Answered(call_id=frame.call_id) | Decided(call_id=frame.call_id):
                 return received
             case _:
                 close_all(received.fds)
 
 
-def failed_call(failure: CallFailed, what: str, instance_id: str) -> PeppyError:
+def failed_call(failure: CallFailed, instance_id: str) -> PeppyError:
     """What the daemon says about a call that got no answer."""
     hint = "run `peppy node sync` for its node, then add, build and run it again"
     if failure.kind != "SchemaMismatch":
         hint = see_logs(instance_id)
-    return PeppyError(f"{what}: {failure.message}", kind=failure.kind, hint=hint)
+    return PeppyError(failure.message, kind=failure.kind, hint=hint)
 
 
 def _out_of_time(what: str, seconds: float, instance_id: str, acknowledged: bool) -> PeppyError:

@@ -177,7 +177,7 @@ class WatchedGoal:
                 self._end = GoalEnd(status, result.instance_id, payload if has_result else None, 0)
                 return
             case CallFailed(call_id=self._call_id) as failure:
-                raise failed_call(failure, self._what, self._action.instance_id)
+                raise failed_call(failure, self._action.instance_id)
             case FeedbackEnd(goal_id=self.goal_id):
                 self._feedback_ended = True  # all of it is in the ring, which serves no other goal before we leave it
             case Failed() as failed if received.request_id == self._cancel_id:

@@ -148,7 +148,7 @@ def test_an_error_of_the_handler_is_the_callers_error(tmp_path: Path) -> None:
 
 def failing(kind: str) -> Callable[[Frame, Say], list[Notice]]:
     def reply(frame: Frame, _say: Say) -> list[Notice]:
-        return [Notice(calls.CallFailed(frame.call_id, kind, "it is so"))]  # type: ignore[attr-defined]
+        return [Notice(calls.CallFailed(frame.call_id, kind, "service `imu`: it is so"))]  # type: ignore[attr-defined]
 
     return reply
 
@@ -159,7 +159,7 @@ def test_a_call_that_the_daemon_ends_is_an_error_of_that_kind_with_a_hint(kind: 
         answer = peppy("call", "set_zero", "{ samples: 0 }", home=tmp_path)
     assert answer.returncode == 1
     error, hint = answer.stderr.splitlines()
-    assert error == f"[ERROR] {kind}: service `imu/set_zero`: it is so"
+    assert error == f"[ERROR] {kind}: service `imu`: it is so"
     assert hint.startswith("hint: ")
 
 
