@@ -258,7 +258,7 @@ class CallBroker:
             return
         if call.goal_id is not None and (why := self._refused(call, call.goal_id, endpoint)) is not None:
             self._forget(call)
-            self._decided(call, endpoint, frames.Decision(0, False, why), ())
+            self._refuse(call, endpoint, why)
             return
         party = endpoint.party
         if call.endpoint is None or call.endpoint.party is not party:
@@ -283,7 +283,7 @@ class CallBroker:
     def _refused(self, call: Call, goal_id: str, endpoint: Endpoint) -> str | None:
         """Why the goal does not reach the decider."""
         if self._goals.knows(goal_id) or self._deciding.get(goal_id, call) is not call:
-            return f"the goal id `{goal_id}` is already in use"
+            return _in_use(goal_id)
         if endpoint.live + endpoint.deciding >= LIVE_GOALS:
             return f"too many goals: `{LIVE_GOALS}` are live"
         return None
@@ -336,12 +336,19 @@ class CallBroker:
         observer = observed(received.fds)
         self._undeliver(party, call)
         self._forget(call)
+        if frame.accepted and self._goals.knows(call.goal_id):  # a server has told of it since it was delivered
+            self._refuse(call, call.endpoint, _in_use(call.goal_id))
+            return False
         goal = self._goals.accept(call, call.goal_id, call.endpoint, frame, observer) if frame.accepted else None
         if not call.given_up:
             self._decided(call, call.endpoint, frame, received.fds)
         elif goal is not None:
             self._goals.unwanted(goal)
         return False
+
+    def _refuse(self, call: Call, endpoint: Endpoint, why: str) -> None:
+        if not call.given_up:
+            self._decided(call, endpoint, frames.Decision(0, False, why), ())
 
     def _decided(self, call: Call, endpoint: Endpoint, frame: frames.Decision, fds: tuple[int, ...]) -> None:
         reason = frame.error_message[:REASON] if frame.error_message is not None else None
@@ -427,6 +434,10 @@ class CallBroker:
         call.release()
         if call.goal_id is not None and self._deciding.get(call.goal_id) is call:
             del self._deciding[call.goal_id]
+
+
+def _in_use(goal_id: str) -> str:
+    return f"the goal id `{goal_id}` is already in use"
 
 
 def _hashes(hashes: Iterable[int]) -> str:

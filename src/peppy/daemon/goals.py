@@ -82,13 +82,15 @@ class GoalTable:
         self, call: Call, goal_id: str, endpoint: Endpoint, frame: frames.Decision, observer: Observer | None
     ) -> Goal:
         """A goal is live, before its client hears of it."""
-        goal = Goal(goal_id, client_id=call.caller.session.instance_id)
+        goal = self._awaited.pop(goal_id, None) or Goal(goal_id)
+        goal.client_id = call.caller.session.instance_id
         self._become_live(goal, endpoint.party, endpoint, observer)
         if frame.stream_id:
             goal.stream_id = frame.stream_id
             goal.row, goal.ticket = frame.claim[3:5]
             if not call.given_up:
                 self._add_follower(goal, call.caller)
+        self._signal_again(goal)
         return goal
 
     def _become_live(self, goal: Goal, server: Party, endpoint: Endpoint | None, observer: Observer | None) -> None:
@@ -129,9 +131,15 @@ class GoalTable:
             known.stream_id, known.row, known.ticket = frame.stream_id, frame.row, frame.ticket
             self._become_live(known, party, party.endpoints.get(frame.endpoint_id), observer)
             known.client = next((client for client in known.followers if _fired(client, known)), None)
-        if known is not None and known.server is party and known.cancels:
-            party.session.send(frames.SignalGoal(frame.goal_id))
+        if known is not None and known.server is party:
+            self._signal_again(known)
         return False
+
+    @staticmethod
+    def _signal_again(goal: Goal) -> None:
+        """Whoever asked to cancel the goal before its server could hear it still waits."""
+        if goal.cancels and goal.server is not None:
+            goal.server.session.send(frames.SignalGoal(goal.goal_id))
 
     # --- cancel --------------------------------------------------------------------------------------------------
 

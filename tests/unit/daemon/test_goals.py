@@ -162,6 +162,21 @@ def test_a_goal_id_that_is_known_is_rejected(state: str, monkeypatch: pytest.Mon
     with_plane(claim)
 
 
+def test_a_goal_id_that_becomes_known_while_the_goal_is_decided_is_rejected():
+    async def claim(plane: Plane) -> None:
+        client, server = parted(plane)
+        plane.fire(client)
+        delivery = plane.acknowledge(server)
+        other = plane.join("other")
+        complete(plane, other, b"other")
+        plane.say(server, frames.Decision(delivery, True))
+        assert "already in use" in (client.last(frames.Decided).error_message or "")
+        assert poll(plane, client) is COMPLETED
+        assert client.carried[-1][1] == b"other"
+
+    with_plane(claim)
+
+
 def test_more_live_goals_than_an_endpoint_may_have_are_rejected(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(calls, "LIVE_GOALS", 2)
 
