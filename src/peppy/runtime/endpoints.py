@@ -65,6 +65,8 @@ class Endpoint:
         earlier = False
         while True:
             future = self._room.take_or_wait(self, first=earlier)
+            if future is None:
+                await asyncio.sleep(0)  # a loop that asks for ever hears that its task is cancelled
             if not isinstance(future, asyncio.Future):
                 return future
             try:

@@ -454,6 +454,24 @@ def test_at_the_shutdown_calls_return_and_the_daemon_hears_what_is_not_served(co
     run(control, fake, claim)
 
 
+def test_a_loop_that_serves_for_ever_can_be_cancelled_after_the_shutdown(control: ControlThread, fake: FakeDaemon):
+    async def claim(server: Server) -> None:
+        node: Any = server
+
+        async def serve_for_ever() -> None:
+            while True:
+                await server.service.handle_next_request(node, server.echo)
+
+        control.endpoints.shut_down()
+        looping = asyncio.ensure_future(serve_for_ever())
+        await asyncio.sleep(0)
+        looping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await looping
+
+    run(control, fake, claim)
+
+
 def test_a_waiting_call_returns_at_the_shutdown(control: ControlThread, fake: FakeDaemon):
     async def claim(server: Server) -> None:
         task = server.serve()
