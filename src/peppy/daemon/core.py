@@ -10,6 +10,7 @@ from peppy.daemon.files import remove_instance, remove_node
 from peppy.daemon.gate import Gate
 from peppy.daemon.operation import in_thread
 from peppy.daemon.registry import Artifact, Instance, Node, Registry
+from peppy.daemon.repositories import RepositoryKeeper
 from peppy.daemon.supervise import Supervisor
 from peppy.daemon.topics import TopicBroker
 from peppy.store.artifacts import remove_extracted
@@ -36,6 +37,10 @@ class Core:
     save: Callable[[], Awaitable[None]]
     shut_down: Callable[[bool], Awaitable[int]]
     removals: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, asyncio.Task[None]])
+    repositories: RepositoryKeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.repositories = RepositoryKeeper(self.root)
 
     @property
     def idle_secs(self) -> float:

@@ -21,6 +21,7 @@ from peppy.protocol.frames import (
     MemberInfo,
     NodeInfo,
     NodeLogs,
+    RepoList,
     StackList,
     TopicInfo,
     TopicList,
@@ -29,7 +30,7 @@ from peppy.protocol.frames import (
 OPEN_REQUESTS = 4096
 """More than this many running requests of one peer end its connection."""
 
-QUESTIONS = frozenset({Info, StackList, TopicList, TopicInfo, MemberInfo, NodeInfo, NodeLogs})
+QUESTIONS = frozenset({Info, StackList, TopicList, TopicInfo, MemberInfo, NodeInfo, NodeLogs, RepoList})
 """Requests that change nothing are answered until the end."""
 
 logger = logging.getLogger(__name__)

@@ -128,6 +128,46 @@ class TopicDetails(Answer):
     readers: tuple[TopicReader, ...]
 
 
+class RepositoryEntry(Answer):
+    """A node or an interface of a repository. `duplicate`: another one is taken in its place; `broken`: its first
+    error, None of a whole one. The `tag` of a broken one is None when it cannot be read."""
+
+    name: str
+    tag: str | None
+    path: str
+    duplicate: bool
+    broken: str | None
+
+
+class RepositoryLauncher(Answer):
+    """A launcher of a repository, as `RepositoryEntry`."""
+
+    name: str
+    path: str
+    duplicate: bool
+    broken: str | None
+
+
+class RepositoryRow(Answer):
+    id: int
+    type: str
+    label: str
+    nodes: tuple[RepositoryEntry, ...] = ()
+    launchers: tuple[RepositoryLauncher, ...] = ()
+    interfaces: tuple[RepositoryEntry, ...] = ()
+
+
+class Repositories(Answer):
+    repositories: tuple[RepositoryRow, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class RepositoryAdded(Answer):
+    id: int
+    type: str
+    label: str
+
+
 class Synced(Answer):
     path: str
     config_sha256: str

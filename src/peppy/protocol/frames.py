@@ -19,6 +19,8 @@ from peppy.protocol.answers import (
     ProbeAnswer,
     Pruned,
     Removed,
+    Repositories,
+    RepositoryAdded,
     Reset,
     ServiceStopped,
     Stack,
@@ -252,6 +254,35 @@ class MemberInfo(Frame):
     address: str
 
 
+class RepoList(Frame):
+    """List the repositories and what the last refresh has found in them."""
+
+    Answer = Repositories
+
+
+class RepoRefresh(Frame):
+    """Read all repositories again."""
+
+    Answer = Repositories
+    timeout_secs: float
+
+
+class RepoAdd(Frame):
+    """Register the directory `source` (absolute path) as a repository, `top`: before all others."""
+
+    Answer = RepositoryAdded
+    source: str
+    top: bool
+
+
+class RepoRemove(Frame):
+    """Forget a repository, then read the others again."""
+
+    Answer = Repositories
+    id: int
+    timeout_secs: float
+
+
 # --- life of a node process ----------------------------------------------------------------------------------------
 
 
@@ -435,6 +466,10 @@ FRAMES: dict[int, type[Frame]] = {
     32: TopicInfo,
     33: TopicWatch,
     34: MemberInfo,
+    35: RepoList,
+    36: RepoRefresh,
+    37: RepoAdd,
+    38: RepoRemove,
     48: Ready,
     49: Healthy,
     50: Ending,
@@ -463,6 +498,7 @@ _WATCHING_OF_CLI = {TopicWatch, Unsubscribe, AttachmentStale}
 FROM_CLI = frozenset(
     {Hello, Cancel, NodeInfo, NodePrune, NodeLogs, ServiceStop, TopicInfo, MemberInfo}
     | _REQUESTS_OF_CLI
+    | {RepoList, RepoRefresh, RepoAdd, RepoRemove}
     | _WATCHING_OF_CLI
     | OF_CALLERS
 )

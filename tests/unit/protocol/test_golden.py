@@ -65,6 +65,10 @@ SAMPLES: tuple[Frame, ...] = (
     frames.TopicInfo("front/frames"),
     frames.TopicWatch(7, "front/frames"),
     frames.MemberInfo("service", "front/set_zero"),
+    frames.RepoList(),
+    frames.RepoRefresh(3600.0),
+    frames.RepoAdd("/home/ada/interfaces", False),
+    frames.RepoRemove(1000, 3600.0),
     frames.Ready(),
     frames.Healthy(),
     frames.Ending("ValueError: no camera"),
@@ -182,9 +186,9 @@ def test_the_page_says_which_frames_carry_descriptors() -> None:
 
 
 def test_the_command_line_sends_what_the_page_allows() -> None:
-    assert re.search(r"requests 16 to 34, 67, 71, `Cancel`", PAGE.read_text())
+    assert re.search(r"requests 16 to 38, 67, 71, `Cancel`", PAGE.read_text())
     requests = {kind for kind in frames.FROM_CLI if kind.Answer is not None}
-    assert {NUMBERS[kind] for kind in requests} == {*range(16, 30), 32, 33, 34, 119}
+    assert {NUMBERS[kind] for kind in requests} == {*range(16, 30), *range(32, 39), 119}
     watching = {frames.Hello, frames.Cancel, frames.Unsubscribe, frames.AttachmentStale}
     assert frames.FROM_CLI - requests == watching | (calls.OF_CALLERS - requests)
 

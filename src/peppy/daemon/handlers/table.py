@@ -13,6 +13,10 @@ from peppy.daemon.handlers import (
     node_info,
     prune,
     remove,
+    repo_add,
+    repo_list,
+    repo_refresh,
+    repo_remove,
     run,
     service_stop,
     stack_list,
@@ -45,6 +49,10 @@ def handlers(core: Core) -> dict[type[Frame], Handler]:
         frames.NodeInfo: partial(node_info.handle, core),
         frames.NodePrune: partial(prune.handle, core),
         frames.NodeLogs: partial(logs.handle, core),
+        frames.RepoList: partial(repo_list.handle, core),
+        frames.RepoRefresh: partial(repo_refresh.handle, core),
+        frames.RepoAdd: partial(repo_add.handle, core),
+        frames.RepoRemove: partial(repo_remove.handle, core),
         frames.ServiceStop: partial(service_stop.handle, core),
     }
     elsewhere = {frames.Hello, frames.Cancel, frames.TopicWatch, frames.Unsubscribe, frames.AttachmentStale}
