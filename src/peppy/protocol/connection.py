@@ -7,7 +7,16 @@ from collections import deque
 
 from peppy.protocol.frame import ConnectionClosed, Parser, Received, close_all, encode
 from peppy.protocol.frames import Frame
-from peppy.protocol.wire import FRAME_SECS, duplicates, hang_up, next_frame, peer_credentials, write_to
+from peppy.protocol.wire import (
+    READ_SIZE,
+    check_complete,
+    completion_due,
+    duplicates,
+    feed_from,
+    hang_up,
+    peer_credentials,
+    write_to,
+)
 
 MAX_QUEUED = 8 << 20
 """Bytes that may wait for a peer that does not read; one more ends the connection."""
@@ -29,6 +38,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._readable: asyncio.Future[None] | None = None
         self._watches_readable = False
+        self._drained = False  # the last read has left nothing behind
         self._unsent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._unsent_size = 0
 
@@ -70,13 +80,15 @@ class Connection:
             if self.closed:
                 raise self._reason()
             try:
-                received = next_frame(self._socket, self._parser, time.monotonic)
+                if (received := self._parser.next()) is not None:
+                    return received
+                if self._read():
+                    continue
             except ConnectionClosed as error:
                 self._end(error)
                 raise
-            if received is not None:
-                return received
             await self._wait_readable()
+            self._drained = False
 
     def close(self) -> None:
         """End the connection; a waiting `receive` raises `ConnectionClosed`. What is still queued is dropped."""
@@ -103,6 +115,14 @@ class Connection:
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
+    def _read(self) -> bool:
+        """Read once; False when nothing is there."""
+        size = 0 if self._drained else feed_from(self._socket, self._parser)
+        self._drained = size < READ_SIZE
+        if not size:
+            check_complete(self._parser, time.monotonic())
+        return size > 0
+
     async def _wait_readable(self) -> None:
         """Wait for bytes, no longer than the frame that has begun may take."""
         if self._readable is not None:
@@ -111,8 +131,8 @@ class Connection:
             self._loop.add_reader(self._socket, self._on_readable)
             self._watches_readable = True
         self._readable = self._loop.create_future()
-        since = self._parser.incomplete_since
-        late = None if since is None else self._loop.call_at(since + FRAME_SECS, self._wake)
+        due = completion_due(self._parser)
+        late = None if due is None else self._loop.call_at(due, self._wake)
         try:
             await self._readable
         finally:

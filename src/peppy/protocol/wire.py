@@ -5,10 +5,9 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Callable
 from typing import NamedTuple
 
-from peppy.protocol.frame import MAX_DESCRIPTORS, ConnectionClosed, Parser, ProtocolViolation, Received, close_all
+from peppy.protocol.frame import MAX_DESCRIPTORS, ConnectionClosed, Parser, ProtocolViolation, close_all
 
 FRAME_SECS = 5.0
 """A frame that is not complete after this many seconds ends the connection."""
@@ -18,6 +17,8 @@ READ_SIZE = 1 << 16
 it, which costs ten times as much as reading a small frame."""
 _ANCILLARY_SIZE = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 _CREDENTIALS = struct.Struct("3i")
+_READ_FLAGS, _WRITE_FLAGS, _TRUNCATED = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_NOSIGNAL), int(socket.MSG_CTRUNC)
+"""As plain integers: arithmetic with members of an enumeration costs as much as reading a frame."""
 
 
 class PeerCredentials(NamedTuple):
@@ -38,7 +39,7 @@ def feed_from(connected: socket.socket, parser: Parser) -> int:
     """Read once into the parser; the bytes read, 0 when nothing is there. Fewer than `READ_SIZE`: all that was there,
     or what came before descriptors. Raises `ConnectionClosed` at the end of the stream."""
     try:
-        data, ancillary, flags, _ = connected.recvmsg(READ_SIZE, _ANCILLARY_SIZE, socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, flags, _ = connected.recvmsg(READ_SIZE, _ANCILLARY_SIZE, _READ_FLAGS)
     except (BlockingIOError, InterruptedError):
         return 0
     except OSError as error:
@@ -47,8 +48,8 @@ def feed_from(connected: socket.socket, parser: Parser) -> int:
         close_all(_descriptors(ancillary))
         parser.close()
         raise ConnectionClosed("the peer has closed the connection")
-    if ancillary or flags & socket.MSG_CTRUNC:
-        parser.feed(data, _descriptors(ancillary), truncated=bool(flags & socket.MSG_CTRUNC))
+    if ancillary or flags & _TRUNCATED:
+        parser.feed(data, _descriptors(ancillary), truncated=bool(flags & _TRUNCATED))
     else:
         parser.feed(data)
     return len(data)
@@ -58,9 +59,9 @@ def write_to(connected: socket.socket, data: bytes | memoryview, fds: tuple[int,
     """Write what fits now, descriptors on the first byte; returns the bytes written, 0 when there is no room."""
     try:
         if not fds:
-            return connected.send(data, socket.MSG_NOSIGNAL)
+            return connected.send(data, _WRITE_FLAGS)
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
-        return connected.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
+        return connected.sendmsg([data], ancillary, _WRITE_FLAGS)
     except (BlockingIOError, InterruptedError):
         return 0
     except OSError as error:
@@ -78,18 +79,6 @@ def duplicates(fds: tuple[int, ...]) -> tuple[int, ...]:
             os.close(copy)
         raise
     return tuple(copies)
-
-
-def next_frame(connected: socket.socket, parser: Parser, now: Callable[[], float]) -> Received | None:
-    """The next frame of a non-blocking socket, or None when one has to wait for it.
-
-    Raises `ConnectionClosed`, also when the frame that has begun is late (`FRAME_SECS`).
-    """
-    while (received := parser.next()) is None:
-        if not feed_from(connected, parser):
-            check_complete(parser, now())
-            return None
-    return received
 
 
 def check_complete(parser: Parser, now: float) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from peppy.errors import PeppyError
-from peppy.protocol import blocking, connection, wire
+from peppy.protocol import blocking, wire
 from peppy.protocol.answers import Attached, Subscribed
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.connection import Connection
@@ -511,7 +511,6 @@ def test_a_frame_that_stays_incomplete_ends_the_connection(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "FRAME_SECS", 0.05)
-    monkeypatch.setattr(connection, "FRAME_SECS", 0.05)
     assert "stayed incomplete" in refused(pair, encode(Ready())[:-1])
 
 
@@ -519,7 +518,6 @@ def test_an_idle_connection_is_never_late(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "FRAME_SECS", 0.02)
-    monkeypatch.setattr(connection, "FRAME_SECS", 0.02)
 
     async def main() -> None:
         receiver = Connection(pair[0])
