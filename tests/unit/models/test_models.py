@@ -2,6 +2,7 @@
 
 from types import ModuleType
 
+import attaching
 import backpressure
 import claims
 import closing
@@ -10,7 +11,7 @@ import pins
 import pytest
 from explorer import Case
 
-MODELS: tuple[ModuleType, ...] = (pins, claims, doorbell, closing, backpressure)
+MODELS: tuple[ModuleType, ...] = (pins, claims, doorbell, closing, backpressure, attaching)
 CASES = [(module.__name__, case) for module in MODELS for case in module.cases()]
 
 
