@@ -1,8 +1,10 @@
-"""`make demo`: a camera, an IMU, a host monitor and a viewer, built and run by peppy for ten seconds.
+"""`make demo`: a camera, an IMU, a host monitor and a viewer for ten seconds, then a brain that moves arms for a
+controller, all built and run by peppy.
 
 Everything happens in a temporary data root through the same commands that a person would type. The run counts as a
-success only if every topic arrived, every checksum was right, received + lost equals published, at most 1 % was lost,
-and nothing is left behind: no process, no shared-memory segment, no file.
+success only if every topic arrived, every checksum was right, received + lost equals published, at most 1 % was lost;
+if one goal ran to its end with all its feedback, one was refused and one was cancelled; and if nothing is left behind:
+no process, no shared-memory segment, no file.
 """
 
 import argparse
@@ -24,6 +26,16 @@ PEPPY = Path(sys.executable).parent / "peppy"
 SENSORS = {"camera": "frames", "imu": "samples", "host_monitor": "readings"}
 SLOTS = {"camera": "camera", "imu": "imu", "host": "host_monitor"}
 MOST_LOST = 0.01
+GOALS_SECS = 60.0
+GOALS = (
+    r"accepted",
+    r"rejected: arm 7 is already moving",
+    r"result COMPLETED at \[100, 50, 0\] after 10 feedback messages",
+    r"cancel: SIGNALLED",
+    r"result CANCELLED at \[\d+, \d+, \d+\] after \d+ feedback messages",
+    r"arm 7 of `brain` is at \[\d+, \d+, \d+\], moving: False",
+)
+"""What the controller tells, in this order."""
 
 
 class DemoFailed(Exception):
@@ -65,7 +77,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="peppy-demo-") as root:
             home = Path(root) / "home"
             with running_daemon(home) as shell:
-                show(shell, options.seconds, options.video)
+                show_topics(shell, options.seconds, options.video)
+                show_goals(shell)
             nothing_is_left(home)
     except DemoFailed as failure:
         sys.exit(f"\nThe demo failed: {failure}")
@@ -83,8 +96,8 @@ def running_daemon(home: Path) -> Iterator[Shell]:
         shell.run("service", "stop")
 
 
-def show(shell: Shell, seconds: float, video: str) -> None:
-    """Build the nodes, let them run, stop them, and check what they counted."""
+def show_topics(shell: Shell, seconds: float, video: str) -> None:
+    """Build the sensors and the viewer, let them run, stop them, and check what they counted."""
     for name in (*SENSORS, "viewer"):
         shell.run("node", "add", "-b", str(HERE / name))
     for name in SENSORS:
@@ -105,16 +118,36 @@ def show(shell: Shell, seconds: float, video: str) -> None:
     check(shell.home, viewer_log, picture)
 
 
-def follow(log: Path, seconds: float) -> None:
-    """Print what the viewer prints, for so long."""
-    print(f"\n$ peppy node logs -f viewer    # for {seconds:g} s", flush=True)
+def show_goals(shell: Shell) -> None:
+    """Let the controller fire its goals at the brain, and check what became of them."""
+    for name in ("brain", "controller"):
+        shell.run("node", "add", "-b", str(HERE / name))
+    shell.run("node", "run", "-i", "brain", "brain:v1")
+    shell.run("node", "run", "-i", "controller", "--bind", "brain@brain", "controller:v1")
+    log = shell.home / "logs" / "run" / "controller.log"
+    follow(log, GOALS_SECS, until=GOALS[-1])
+    shell.run("node", "stop", "controller", "brain")
+    text, at = log.read_text(), 0
+    for pattern in GOALS:
+        found = re.compile(pattern).search(text, at)
+        if found is None:
+            raise DemoFailed(f"the controller's log has no line like `{pattern}` where it should be")
+        at = found.end()
+
+
+def follow(log: Path, seconds: float, until: str | None = None) -> None:
+    """Print what an instance prints, for so long at most; `until` is a line to stop at."""
+    limit = f"for {seconds:g} s" if until is None else "until it is done"
+    print(f"\n$ peppy node logs -f {log.stem}    # {limit}", flush=True)
     end = time.monotonic() + seconds
     with log.open() as lines:
         while time.monotonic() < end:
-            if line := lines.readline():
-                print(re.sub(r"^\[[^]]*\] (\[stdout\] )?", "", line), end="", flush=True)
-            else:
+            if not (line := lines.readline()):
                 time.sleep(0.05)
+                continue
+            print(re.sub(r"^\[[^]]*\] (\[stdout\] )?", "", line), end="", flush=True)
+            if until is not None and re.search(until, line):
+                return
 
 
 def wait_until_read(shell: Shell) -> None:
