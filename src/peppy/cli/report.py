@@ -32,6 +32,7 @@ class Report:
         self.warnings: list[str] = []
         self._live: LiveOutput | None = None
         self._failure: PeppyError | None = None
+        self._interrupted = False
 
     def result(self, text: str) -> None:
         """Lines of the result; JSON has them as data."""
@@ -63,9 +64,10 @@ class Report:
         return None
 
     def interrupted(self) -> None:
-        """Ends the line on which a terminal shows `^C`."""
-        if is_terminal(sys.stderr):
+        """Ends the line on which a terminal shows `^C`, once."""
+        if is_terminal(sys.stderr) and not self._interrupted:
             self._notice("")
+        self._interrupted = True
 
     def unsuccessful(self, error: PeppyError) -> None:
         """The result already shown means failure: exit code 1, and `error` in the envelope."""
