@@ -46,12 +46,15 @@ class Node:
         self.reference = Reference("cam", "v1")
         self.pid = os.getpid()
         self.sent: list[Frame] = []
+        self.descriptors = 0
+        """How many came with the last frame."""
         self.asked: list[tuple[Attach, int, asyncio.Future[Answer]]] = []
 
     def send(self, frame: Frame, fds: tuple[int, ...] = ()) -> None:
         for fd in fds:
             os.fstat(fd)
         self.sent.append(frame)
+        self.descriptors = len(fds)
 
     async def request(self, frame: Frame, fds: tuple[int, ...] = (), timeout: float | None = 1.0) -> Answer:
         assert isinstance(frame, Attach)
@@ -83,10 +86,12 @@ async def settled() -> None:
 
 
 @contextmanager
-def stream() -> Iterator[tuple[int, int]]:
-    """DATA and CTRL of a stream, to be given away."""
-    writer = Writer.create(plan(8, ring_bytes=1 << 20, capacity=64), topic_hash=1, schema_hash=2, mode=1)
-    yield os.dup(writer.data_fd), os.dup(writer.ctrl_fd)
+def stream(*, reliable: bool = False) -> Iterator[tuple[int, ...]]:
+    """The descriptors of a stream, to be given away."""
+    geometry = plan(8, ring_bytes=1 << 20, capacity=64)
+    writer = Writer.create(geometry, topic_hash=1, schema_hash=2, mode=1, reliable=reliable)
+    fds = (writer.data_fd, writer.ctrl_fd, writer.space_fd) if reliable else (writer.data_fd, writer.ctrl_fd)
+    yield tuple(os.dup(fd) for fd in fds)
     writer.close()
 
 
@@ -149,6 +154,47 @@ def test_a_reader_that_leaves_before_it_is_asked_for_costs_nothing():
         broker.handle(reader, Unsubscribe(1), ())
         await settled()
         assert writer.asked == []
+
+    with_broker(claim)
+
+
+def test_a_producer_that_waits_for_a_reader_hears_that_it_left_before_it_was_asked_for():
+    async def claim(broker: TopicBroker) -> None:
+        reader, writer = connected(broker, "l"), connected(broker, "t")
+        subscribed(broker, reader)
+        assert opened(broker, writer) == StreamOpened(waiting=1)
+        broker.handle(reader, Unsubscribe(1), ())
+        await settled()
+        assert writer.asked == []
+        assert writer.of(RowLeft) == [RowLeft(9, 0, 0)]
+
+    with_broker(claim)
+
+
+def test_a_producer_is_told_who_reads_and_whether_it_may_be_overwritten():
+    async def claim(broker: TopicBroker) -> None:
+        reader, writer, watcher = connected(broker, "l"), connected(broker, "t"), Node("peppy-cli-1")
+        opened(broker, writer)
+        subscribed(broker, reader)
+        assert watched(broker, watcher, reads=True)
+        asked = [await writer.answer(Attached(CLAIM)) for _ in range(2)]
+        assert [(frame.reader_instance_id, frame.overwriting) for frame in asked] == [
+            ("l", False),
+            ("peppy-cli-1", True),
+        ]
+
+    with_broker(claim)
+
+
+def test_readers_get_every_descriptor_of_the_stream():
+    async def claim(broker: TopicBroker) -> None:
+        reader, writer = connected(broker, "l"), connected(broker, "t")
+        with stream(reliable=True) as fds:
+            broker.handle(writer, StreamOpen(9, "t", int(QoSProfile.Reliable), 5, 1), fds)
+        subscribed(broker, reader)
+        await writer.answer(Attached(CLAIM))
+        assert reader.of(Attachment)
+        assert reader.descriptors == 3
 
     with_broker(claim)
 
@@ -261,7 +307,7 @@ def test_other_formats_are_told_once_of_each_producer():
         reader, writer = connected(broker, "l"), connected(broker, "t")
         subscribed(broker, reader)
         for stream_id in (9, 10):
-            opened(broker, writer, stream_id, schema_hash=6)
+            assert opened(broker, writer, stream_id, schema_hash=6) == StreamOpened(waiting=0)
             broker.handle(writer, StreamClose(stream_id), ())
         await settled()
         assert writer.asked == []
