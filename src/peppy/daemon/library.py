@@ -5,6 +5,7 @@ from pathlib import Path
 
 from peppy.errors import InvalidInput, Problem
 from peppy.gen import package
+from peppy.manifest.interface import InterfaceDocument
 from peppy.model.names import Reference
 from peppy.model.node import Language, NodeManifest
 from peppy.store.atomic import storage_errors
@@ -20,10 +21,16 @@ def has_library(manifest: NodeManifest) -> bool:
 
 
 def generated(
-    manifest: NodeManifest, stack: Mapping[Reference, NodeManifest], *, sha256: str, wheel: Path
+    manifest: NodeManifest,
+    stack: Mapping[Reference, NodeManifest],
+    interfaces: Mapping[Reference, InterfaceDocument],
+    *,
+    sha256: str,
+    wheel: Path,
 ) -> package.Tree:
     """The files of the library; InvalidInput names everything that keeps it from being generated."""
-    return package.generate(manifest, stack, sha256=sha256, peppy_wheel=wheel)
+    read = {reference: document.interface for reference, document in interfaces.items()}
+    return package.generate(manifest, stack, read, sha256=sha256, peppy_wheel=wheel)
 
 
 def write(tree: package.Tree, directory: Path) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from pathlib import Path
 
+import msgspec
+
 from peppy.daemon.core import Core
 from peppy.daemon.endings import exit_of
 from peppy.daemon.files import remove_instance
@@ -70,9 +72,14 @@ def _node(core: Core, record: NodeRecord) -> Node:
         manifest = read_node(snapshot).manifest
     except PeppyError as error:
         logger.warning("`%s` has no staged snapshot any more: %s", reference, error.message)
-        node = restored_node(record, NodeManifest(reference, Execution(Language.OTHER)))
+        unknown = msgspec.structs.replace(record, interfaces=())
+        node = restored_node(unknown, NodeManifest(reference, Execution(Language.OTHER)))
         return _added(node)
-    node = restored_node(record, manifest)
+    try:
+        node = restored_node(record, manifest)
+    except PeppyError as error:
+        logger.warning("`%s` has lost its interfaces, add it again: %s", reference, error.message)
+        node = restored_node(msgspec.structs.replace(record, interfaces=()), manifest)
     if node.stage is Stage.READY and not _artifact_is_whole(core, node):
         return _added(node)
     return node

@@ -3,12 +3,14 @@
 Everything here happens on the daemon's event loop and does no I/O; `StateKeeper` writes what it says to the disk.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from peppy.daemon.standalone import StandaloneProgram
 from peppy.errors import PeppyError
 from peppy.graph.bindings import Producer, direct, passes
+from peppy.manifest.interface import InterfaceDocument
+from peppy.model.interface import Interface
 from peppy.model.lifecycle import ENDED, LIVE, Stage, State, checked_stage, checked_state
 from peppy.model.names import Reference
 from peppy.model.node import Language, NodeManifest, Slot
@@ -31,7 +33,11 @@ class Artifact:
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One node of the stack. `artifact` is there when the stage is Ready, or Building over an older artifact."""
+    """One node of the stack. `artifact` is there when the stage is Ready, or Building over an older artifact.
+
+    `interfaces` are the documents that it was added with, of interface slots and claims: what the cache holds later
+    does not change a node.
+    """
 
     reference: Reference
     manifest: NodeManifest
@@ -43,6 +49,13 @@ class Node:
     artifact: Artifact | None = None
     add_log: str | None = None
     build_log: str | None = None
+    interfaces: Mapping[Reference, InterfaceDocument] = field(default_factory=dict[Reference, InterfaceDocument])
+
+    def inherited(self) -> Iterator[Interface]:
+        """The interfaces that it claims, in the order of its manifest."""
+        for claim in self.manifest.conforms_to:
+            if (document := self.interfaces.get(claim.interface)) is not None:
+                yield document.interface
 
 
 @dataclass(eq=False, slots=True)
@@ -153,6 +166,10 @@ class Registry:
     def manifests(self) -> dict[Reference, NodeManifest]:
         """What the graph knows of the stack."""
         return {reference: node.manifest for reference, node in self.nodes.items()}
+
+    def interfaces(self) -> dict[Reference, InterfaceDocument]:
+        """The interface documents that nodes of the stack were added with; of several one counts."""
+        return {reference: found for node in self.nodes.values() for reference, found in node.interfaces.items()}
 
     def filter_of(self, instance_id: str) -> tuple[tuple[Slot, ...], dict[str, SlotBinding]]:
         """The slots of an instance and what they are bound to; nothing for one that is gone.

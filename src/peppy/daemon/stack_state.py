@@ -9,6 +9,7 @@ import msgspec
 
 from peppy.daemon.operation import in_thread
 from peppy.daemon.registry import Artifact, Instance, Node, Registry
+from peppy.manifest.interface import InterfaceDocument, parse_interface
 from peppy.model.lifecycle import Stage
 from peppy.model.names import Reference
 from peppy.model.node import Language, NodeManifest
@@ -85,6 +86,7 @@ def _node_record(node: Node) -> NodeRecord:
         artifact=artifact and ArtifactRecord(artifact.digest, artifact.runtime_version, artifact.runtime_hash),
         add_log=node.add_log,
         build_log=node.build_log,
+        interfaces=tuple(document.raw.decode() for document in node.interfaces.values()),
     )
 
 
@@ -113,7 +115,10 @@ def _instance_record(instance: Instance) -> InstanceRecord:
 
 
 def restored_node(record: NodeRecord, manifest: NodeManifest) -> Node:
-    """A node as it was written; one that was being built is where it was before."""
+    """A node as it was written; one that was being built is where it was before.
+
+    Raises InvalidInput for an interface document that is not valid (any more).
+    """
     artifact = record.artifact
     stage = record.stage
     if stage is Stage.BUILDING:
@@ -129,7 +134,12 @@ def restored_node(record: NodeRecord, manifest: NodeManifest) -> Node:
         artifact=artifact and Artifact(artifact.digest, artifact.runtime_version, artifact.runtime_hash),
         add_log=record.add_log,
         build_log=record.build_log,
+        interfaces={document.interface.reference: document for document in map(_interface, record.interfaces)},
     )
+
+
+def _interface(text: str) -> InterfaceDocument:
+    return parse_interface(text.encode(), "the interface document of a node")
 
 
 def restored_instance(record: InstanceRecord, reference: Reference, language: Language) -> Instance:

@@ -5,7 +5,7 @@ docs/reference/daemon.md, Repositories. An index that is missing or damaged coun
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,20 +74,18 @@ class Refreshed:
 class ResolvedInterfaces:
     """The interfaces that a node names, as the cache has them: documents, and why others cannot be used."""
 
+    named: Collection[Reference] = ()
     documents: dict[Reference, InterfaceDocument] = field(default_factory=dict[Reference, InterfaceDocument])
     broken: dict[Reference, tuple[Problem, ...]] = field(default_factory=dict[Reference, tuple[Problem, ...]])
 
-    def cached(self) -> dict[Reference, CachedInterface]:
-        """For the checks of `peppy.graph`."""
+    def checked_with(self, others: Mapping[Reference, InterfaceDocument]) -> dict[Reference, CachedInterface]:
+        """For the checks of the node: what the cache has, and of interfaces that it does not name those of `others`."""
+        known = {reference: found for reference, found in others.items() if reference not in self.named}
+        documents = {**known, **self.documents}
         return {
             **{reference: CachedInterface(None, "", problems) for reference, problems in self.broken.items()},
-            **cached_documents(self.documents),
+            **{reference: CachedInterface(found.interface, found.sha256) for reference, found in documents.items()},
         }
-
-
-def cached_documents(documents: dict[Reference, InterfaceDocument]) -> dict[Reference, CachedInterface]:
-    """Valid documents for the checks of `peppy.graph`."""
-    return {reference: CachedInterface(found.interface, found.sha256) for reference, found in documents.items()}
 
 
 # --- the files -------------------------------------------------------------------------------------------------------
@@ -190,18 +188,13 @@ def _merged(repositories: Iterable[Repository], found: dict[int, Indexes], forme
 # --- looking up ------------------------------------------------------------------------------------------------------
 
 
-def named_interfaces(manifest: NodeManifest) -> list[Reference]:
-    """The interfaces that a node claims or reaches through a slot, each once."""
-    slots = (slot.provider for slot in manifest.slots if slot.kind is SlotKind.INTERFACE)
-    return list(dict.fromkeys([*slots, *(claim.interface for claim in manifest.conforms_to)]))
-
-
 def resolve_interfaces(root: DataRoot, manifest: NodeManifest) -> ResolvedInterfaces:
     """What the cache has of the interfaces that a node names; those that it does not know are left out."""
-    resolved = ResolvedInterfaces()
-    wanted = named_interfaces(manifest)
-    entries = load_indexes(root).interfaces if wanted else ()
-    for reference in wanted:
+    slots = (slot.provider for slot in manifest.slots if slot.kind is SlotKind.INTERFACE)
+    named = list(dict.fromkeys([*slots, *(claim.interface for claim in manifest.conforms_to)]))
+    resolved = ResolvedInterfaces(named)
+    entries = load_indexes(root).interfaces if named else ()
+    for reference in named:
         entry = next((entry for entry in entries if entry.key == (reference.name, reference.tag)), None)
         if entry is None:
             continue

@@ -32,7 +32,10 @@ class ArtifactRecord(msgspec.Struct, frozen=True):
 
 
 class NodeRecord(msgspec.Struct, frozen=True):
-    """One node but the core. `artifact` is there when the stage is Ready, or Building over an older artifact."""
+    """One node but the core. `artifact` is there when the stage is Ready, or Building over an older artifact.
+
+    `interfaces` are the texts of the interface documents that it was added with.
+    """
 
     name: str
     tag: str
@@ -44,6 +47,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     artifact: ArtifactRecord | None = None
     add_log: str | None = None
     build_log: str | None = None
+    interfaces: tuple[str, ...] = ()
 
 
 class ProcessRecord(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,17 @@ from peppy.errors import InvalidInput, PeppyError
 from peppy.gen.package import Tree
 from peppy.graph.assemble import check_add, dependents, interfaces_unchanged
 from peppy.manifest.files import MANIFEST_FILE
+from peppy.manifest.interface import InterfaceDocument
 from peppy.manifest.node import read_node
 from peppy.manifest.variants import EffectiveManifest, select_variant
+from peppy.model.interface import Interface
 from peppy.model.lifecycle import Stage
+from peppy.model.names import Reference
 from peppy.process.logs import log_name
 from peppy.protocol.answers import Added
 from peppy.protocol.frames import NodeAdd
 from peppy.store.atomic import storage_errors, write_file
+from peppy.store.repository_index import ResolvedInterfaces, resolve_interfaces
 from peppy.store.staging import Contents, check_space, copy_contents, install_snapshot, new_snapshot, survey
 from peppy.store.wheel import packed_wheel
 
@@ -37,6 +41,7 @@ class Candidate:
     """A node that may be added: what it is, where it comes from, and its generated library (None: it has none)."""
 
     effective: EffectiveManifest
+    interfaces: ResolvedInterfaces
     source: Source
     contents: Contents
     tree: Tree | None
@@ -64,14 +69,14 @@ def _log(core: Core) -> Generator[OperationLog]:
 
 async def _add(core: Core, request: NodeAdd, operation: Operation, log: OperationLog) -> Added:
     with open_source(core.root, request.source) as source:
-        effective = await in_thread(_read, source, request.variant)
+        effective, interfaces = await in_thread(_read, core, source, request.variant)
         reference = effective.manifest.reference
         log.rename(core.root.add_logs / log_name(reference.path_key))
         with core.gate.alone(reference, Hold("add", request.timeout_secs, operation.cancel)):
             refuse_container(effective.manifest)
-            _check_stack(core, effective)
-            _check_replaced(core, effective, request)
-            candidate = await in_thread(_examine, core, effective, source)
+            _check_stack(core, effective, interfaces)
+            _check_replaced(core, effective, interfaces, request)
+            candidate = await in_thread(_examine, core, effective, interfaces, source)
             await _install(core, candidate, log)
     _note(candidate, log)
     return Added(
@@ -86,19 +91,21 @@ async def _add(core: Core, request: NodeAdd, operation: Operation, log: Operatio
 # --- checks ----------------------------------------------------------------------------------------------------------
 
 
-def _read(source: Source, variant: str | None) -> EffectiveManifest:
-    return select_variant(read_node(source.directory), source.directory, variant)
+def _read(core: Core, source: Source, variant: str | None) -> tuple[EffectiveManifest, ResolvedInterfaces]:
+    effective = select_variant(read_node(source.directory), source.directory, variant)
+    return effective, resolve_interfaces(core.root, effective.manifest)
 
 
-def _check_stack(core: Core, effective: EffectiveManifest) -> None:
+def _check_stack(core: Core, effective: EffectiveManifest, interfaces: ResolvedInterfaces) -> None:
     if core.registry.is_core(effective.manifest.reference):
         raise PeppyError(f"`{effective.manifest.reference}` has the name of the core node", kind="Refused")
-    problems = check_add(effective.manifest, core.registry.manifests())
+    manifest = effective.manifest
+    problems = check_add(manifest, core.registry.manifests(), interfaces.checked_with(core.registry.interfaces()))
     if problems:
         raise InvalidInput(problems)
 
 
-def _check_replaced(core: Core, effective: EffectiveManifest, request: NodeAdd) -> None:
+def _check_replaced(core: Core, effective: EffectiveManifest, interfaces: ResolvedInterfaces, request: NodeAdd) -> None:
     """An add in the place of a node: its dependents and its live instances may forbid it."""
     reference = effective.manifest.reference
     former = core.registry.nodes.get(reference)
@@ -107,7 +114,8 @@ def _check_replaced(core: Core, effective: EffectiveManifest, request: NodeAdd) 
     others = ", ".join(f"`{other}`" for other in dependents(reference, core.registry.manifests()))
     if others and not request.force:
         raise PeppyError(f"`{reference}` is needed by {others}", kind="Refused", hint="use `--force`")
-    if others and not interfaces_unchanged(former.manifest, effective.manifest):
+    before, now = _read_interfaces(former.interfaces), _read_interfaces(interfaces.documents)
+    if others and not interfaces_unchanged(former.manifest, effective.manifest, before, now):
         raise PeppyError(
             f"`{reference}` is needed by {others}, and its `interfaces` have changed",
             kind="Refused",
@@ -118,17 +126,22 @@ def _check_replaced(core: Core, effective: EffectiveManifest, request: NodeAdd) 
         raise live_instances(former, [instance.instance_id for instance in live], "--force")
 
 
-def _examine(core: Core, effective: EffectiveManifest, source: Source) -> Candidate:
+def _read_interfaces(documents: Mapping[Reference, InterfaceDocument]) -> dict[Reference, Interface]:
+    return {reference: document.interface for reference, document in documents.items()}
+
+
+def _examine(core: Core, effective: EffectiveManifest, interfaces: ResolvedInterfaces, source: Source) -> Candidate:
     """Reads the source: its library must fit the manifest, its files must fit the disk."""
     tree = None
     if library.has_library(effective.manifest):
         wheel = packed_wheel(core.root)
-        tree = library.generated(effective.manifest, core.registry.manifests(), sha256=effective.sha256, wheel=wheel)
+        stack, documents = core.registry.manifests(), interfaces.documents
+        tree = library.generated(effective.manifest, stack, documents, sha256=effective.sha256, wheel=wheel)
         if source.local:
             library.check_library(effective.directory, tree, effective.sha256)
     contents = survey(effective.directory, outside=core.root.path)
     check_space(contents.size, core.root.snapshots)
-    return Candidate(effective, source, contents, tree)
+    return Candidate(effective, interfaces, source, contents, tree)
 
 
 # --- effects ---------------------------------------------------------------------------------------------------------
@@ -152,6 +165,7 @@ async def _install(core: Core, candidate: Candidate, log: OperationLog) -> None:
             source=candidate.source.name,
             config_sha256=candidate.effective.sha256,
             add_log=str(log.path),
+            interfaces=candidate.interfaces.documents,
         )
     )
     await core.save()

@@ -191,7 +191,8 @@ def _renew_library(core: Core, node: Node) -> None:
     wheel, snapshot = packed_wheel(core.root), core.root.snapshot(node.reference)
     if not library.names_wheel(snapshot, wheel):
         stack = core.registry.manifests()
-        library.write(library.generated(node.manifest, stack, sha256=node.config_sha256, wheel=wheel), snapshot)
+        tree = library.generated(node.manifest, stack, node.interfaces, sha256=node.config_sha256, wheel=wheel)
+        library.write(tree, snapshot)
 
 
 def _pack(core: Core, node: Node) -> Artifact:

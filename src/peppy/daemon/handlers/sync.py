@@ -9,16 +9,20 @@ from peppy.daemon.operation import Operation, in_thread
 from peppy.errors import InvalidInput, PeppyError
 from peppy.gen.package import Tree, module_counts
 from peppy.graph.assemble import check_add
+from peppy.manifest.interface import InterfaceDocument
 from peppy.manifest.node import DEFAULT_VARIANT, NodeDocument, read_node
 from peppy.manifest.unused import unused_formats
 from peppy.manifest.variants import EffectiveManifest, select_variant
+from peppy.model.interface import CachedInterface
 from peppy.model.names import Reference
 from peppy.model.node import NodeManifest, SlotKind
 from peppy.protocol.answers import Synced
 from peppy.protocol.frames import NodeSync
+from peppy.store.repository_index import ResolvedInterfaces, resolve_interfaces
 from peppy.store.wheel import packed_wheel
 
-UNRESOLVED = frozenset({"DependencyMissing", "DependencyNotExposed", "InterfaceNotCached"})
+ELSEWHERE = frozenset({"PathKeyCollision", "ServiceActionInterfaceCycle"})
+"""What matters once the node is added: its library can be generated all the same."""
 
 Stack = Mapping[Reference, NodeManifest]
 
@@ -29,14 +33,15 @@ async def handle(core: Core, request: NodeSync, operation: Operation) -> Synced:
     if not directory.is_absolute():
         raise PeppyError(f"`{request.directory}` is no absolute path", kind="NotFound", hint="name a node's directory")
     async with operation.limits("sync", request.timeout_secs, core.idle_secs):
-        return await in_thread(_sync, core, directory, core.registry.manifests())
+        return await in_thread(_sync, core, directory, core.registry.manifests(), core.registry.interfaces())
 
 
-def _sync(core: Core, directory: Path, stack: Stack) -> Synced:
+def _sync(core: Core, directory: Path, stack: Stack, claimed: Mapping[Reference, InterfaceDocument]) -> Synced:
     document = read_node(directory)
     trees = [select_variant(document, directory, name) for name in _variants(document)]
-    _check(document.manifest, stack)
-    libraries = _libraries(core, trees, stack)
+    interfaces = resolve_interfaces(core.root, document.manifest)
+    _check(document.manifest, stack, interfaces.checked_with(claimed))
+    libraries = _libraries(core, trees, stack, interfaces)
     for tree, files in libraries:
         library.write(files, tree.directory)
     own = {slot.provider for slot in document.manifest.slots if slot.kind is SlotKind.NODE}
@@ -56,17 +61,22 @@ def _variants(document: NodeDocument) -> list[str]:
     return [DEFAULT_VARIANT, *(name for name in declared if name != DEFAULT_VARIANT)]
 
 
-def _check(manifest: NodeManifest, stack: Stack) -> None:
-    problems = [problem for problem in check_add(manifest, stack) if problem.kind in UNRESOLVED]
-    if problems:
+def _check(manifest: NodeManifest, stack: Stack, interfaces: Mapping[Reference, CachedInterface]) -> None:
+    found = check_add(manifest, stack, interfaces)
+    if problems := [problem for problem in found if problem.kind not in ELSEWHERE]:
         raise InvalidInput(problems)
 
 
-def _libraries(core: Core, trees: list[EffectiveManifest], stack: Stack) -> list[tuple[EffectiveManifest, Tree]]:
+def _libraries(
+    core: Core, trees: list[EffectiveManifest], stack: Stack, interfaces: ResolvedInterfaces
+) -> list[tuple[EffectiveManifest, Tree]]:
     """Everything is generated before anything is written."""
     wanted = [tree for tree in trees if library.has_library(tree.manifest)]
     wheel = packed_wheel(core.root) if wanted else Path()
-    return [(tree, library.generated(tree.manifest, stack, sha256=tree.sha256, wheel=wheel)) for tree in wanted]
+    documents = interfaces.documents
+    return [
+        (tree, library.generated(tree.manifest, stack, documents, sha256=tree.sha256, wheel=wheel)) for tree in wanted
+    ]
 
 
 def _warnings(trees: list[EffectiveManifest]) -> Iterator[str]:
