@@ -49,7 +49,7 @@ STREAMS = (
 
 def rows(quick: bool) -> list[dict[str, object]]:
     """For each stream: the publisher alone, then with each tool beside it, again and again."""
-    windows, repeats = (3, 1) if quick else (5, 5)
+    windows, repeats = (3, 1) if quick else (5, 3)
     samples: dict[Case, list[Sample]] = defaultdict(list)
     stack.running().near.call("prepare", topics=[stream.topic for stream in STREAMS], cpu=-1, burner=None)
     for _ in range(repeats):
