@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -44,8 +45,6 @@ from peppy.protocol.frames import (
 
 HELLO_SECS = 5.0
 BACKLOG = 512
-FAIRNESS = 64
-"""After so many frames of one peer the others get their turn."""
 ACCEPT_PAUSE_SECS = 0.1
 """How long nobody is accepted after the process ran out of descriptors."""
 
@@ -153,7 +152,7 @@ class Server:
         try:
             session = await self._admit(connection)
             if session is not None:
-                await self._route(connection, session)
+                await connection.serve(partial(self._take, session))
         except ProtocolViolation as error:
             logger.warning("connection of process %d closed: %s", connection.peer.pid, error.message)
         except ConnectionClosed:
@@ -187,8 +186,8 @@ class Server:
         connection.restrict(FROM_NODE if isinstance(session, NodeSession) else FROM_CLI)
         session.send(self._welcome_of(session))
         if isinstance(session, NodeSession):
-            self._nodes.connected(session)
             self._control.connected(session, again=session.state is not None)
+            self._nodes.connected(session)
         return session
 
     def _welcome_of(self, session: NodeSession | CliSession) -> Welcome:
@@ -224,15 +223,6 @@ class Server:
             raise PeppyError("the hello of a node names no instance", kind="ProtocolViolation")
         self._nodes.welcomes(hello.instance_id, reference, pid)
         return NodeSession(connection, reference, hello.instance_id, hello.state)
-
-    async def _route(self, connection: Connection, session: NodeSession | CliSession) -> None:
-        count = 0
-        while True:
-            received = await connection.receive()
-            self._take(session, received)
-            count += 1
-            if count % FAIRNESS == 0:
-                await asyncio.sleep(0)
 
     def _take(self, session: NodeSession | CliSession, received: Received) -> None:
         frame, request_id = received.frame, received.request_id

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 
 from peppy.protocol.frame import ConnectionClosed, Parser, Received, close_all, encode
 from peppy.protocol.frames import Frame
@@ -20,6 +21,9 @@ from peppy.protocol.wire import (
 
 MAX_QUEUED = 8 << 20
 """Bytes that may wait for a peer that does not read; one more ends the connection."""
+
+AT_ONCE = 64
+"""After so many frames of one peer the rest of the loop gets its turn."""
 
 
 class Connection:
@@ -39,6 +43,9 @@ class Connection:
         self._readable: asyncio.Future[None] | None = None
         self._watches_readable = False
         self._drained = False  # the last read has left nothing behind
+        self._handle: Callable[[Received], None] | None = None
+        self._served: asyncio.Future[None] | None = None
+        self._late: asyncio.TimerHandle | None = None
         self._unsent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._unsent_size = 0
 
@@ -90,6 +97,26 @@ class Connection:
             await self._wait_readable()
             self._drained = False
 
+    async def serve(self, handle: Callable[[Received], None]) -> None:
+        """Hand every frame to `handle` as it arrives, until the connection ends, in place of `receive`.
+
+        No task wakes for a frame: the loop's own callback reads it, so a peer that waits is answered a pass earlier.
+        Raises as `receive` does, and whatever `handle` raises.
+        """
+        self._handle, self._served = handle, self._loop.create_future()
+        try:
+            self._drained = False
+            self._hand_out()
+            if not self.closed:
+                self._loop.add_reader(self._socket, self._on_arrival)
+            await self._served
+        finally:
+            self._handle = None
+            self._watches_readable = False
+            self._wait_for_rest(None)
+            if not self.closed:
+                self._loop.remove_reader(self._socket)
+
     def close(self) -> None:
         """End the connection; a waiting `receive` raises `ConnectionClosed`. What is still queued is dropped."""
         self._end(ConnectionClosed("this side has closed the connection"))
@@ -110,8 +137,9 @@ class Connection:
         for _, fds in self._unsent:
             close_all(fds)
         self._unsent.clear()
-        if self._readable is not None and not self._readable.done():
-            self._readable.set_result(None)
+        self._wake()
+        if self._served is not None and not self._served.done():
+            self._served.set_exception(self._reason())
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -139,6 +167,35 @@ class Connection:
             self._readable = None
             if late:
                 late.cancel()
+
+    def _on_arrival(self) -> None:
+        self._drained = False
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Hand out the frames that are there, not too many at once."""
+        handle, served = self._handle, self._served
+        if handle is None or served is None or served.done():
+            return
+        try:
+            for _ in range(AT_ONCE):
+                while (received := self._parser.next()) is None:
+                    if self.closed or not self._read():
+                        self._wait_for_rest(completion_due(self._parser))
+                        return
+                handle(received)
+            self._loop.call_soon(self._hand_out)
+        except Exception as error:
+            if isinstance(error, ConnectionClosed):
+                self._end(error)
+            if not served.done():
+                served.set_exception(error)
+
+    def _wait_for_rest(self, due: float | None) -> None:
+        """Look again when the frame that has begun is late."""
+        if self._late is not None:
+            self._late.cancel()
+        self._late = None if due is None else self._loop.call_at(due, self._hand_out)
 
     def _on_readable(self) -> None:
         if self._readable is None:  # nobody receives: the kernel keeps the bytes, and the peer is held back

@@ -532,6 +532,103 @@ def test_an_idle_connection_is_never_late(
     run(main)
 
 
+# --- serving --------------------------------------------------------------------------------------------------------
+
+
+def test_whoever_serves_gets_every_frame_in_order_without_starving_others(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    async def main() -> None:
+        sender, receiver = Connection(pair[0]), Connection(pair[1])
+        heard: list[int] = []
+        passes: list[int] = []
+
+        def count() -> None:
+            passes.append(len(heard))
+            if len(heard) < 300:
+                asyncio.get_running_loop().call_soon(count)
+
+        serving = asyncio.ensure_future(receiver.serve(lambda received: heard.append(received.request_id)))
+        for number in range(1, 301):
+            sender.send(Info(), number)
+        asyncio.get_running_loop().call_soon(count)
+        while len(heard) < 300:
+            await asyncio.sleep(0)
+        assert heard == list(range(1, 301))
+        assert len({seen for seen in passes if 0 < seen < 300}) >= 3
+        sender.close()
+        with pytest.raises(ConnectionClosed, match="peer has closed"):
+            await serving
+
+    run(main)
+
+
+def test_serving_begins_with_what_was_read_before(pair: tuple[socket.socket, socket.socket]) -> None:
+    async def main() -> None:
+        sender, receiver = Connection(pair[0]), Connection(pair[1])
+        for number in (1, 2, 3):
+            sender.send(Info(), number)
+        assert (await receiver.receive()).request_id == 1
+        heard: list[int] = []
+        serving = asyncio.ensure_future(receiver.serve(lambda received: heard.append(received.request_id)))
+        await asyncio.sleep(0)
+        assert heard == [2, 3]
+        receiver.close()
+        with pytest.raises(ConnectionClosed, match="this side"):
+            await serving
+        sender.close()
+
+    run(main)
+
+
+def test_what_the_handler_raises_ends_serving_and_not_the_connection(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    def fail(_received: Any) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        sender, receiver = Connection(pair[0]), Connection(pair[1])
+        serving = asyncio.ensure_future(receiver.serve(fail))
+        sender.send(Info(), 1)
+        with pytest.raises(ZeroDivisionError):
+            await serving
+        sender.send(Info(), 2)
+        assert (await receiver.receive()).request_id == 2
+        sender.close()
+        receiver.close()
+
+    run(main)
+
+
+def test_a_frame_that_stays_incomplete_ends_serving(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "FRAME_SECS", 0.05)
+
+    async def main() -> None:
+        receiver = Connection(pair[1])
+        serving = asyncio.ensure_future(receiver.serve(lambda _received: None))
+        pair[0].sendall(encode(Ready())[:-1])
+        with pytest.raises(ProtocolViolation, match="stayed incomplete"):
+            await serving
+
+    run(main)
+
+
+def test_cancelled_serving_can_be_taken_up_again(pair: tuple[socket.socket, socket.socket]) -> None:
+    async def main() -> None:
+        sender, receiver = Connection(pair[0]), Connection(pair[1])
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(receiver.serve(lambda _received: None), 0.01)
+        sender.send(Info(), 7)
+        assert (await receiver.receive()).request_id == 7
+        sender.close()
+        receiver.close()
+
+    run(main)
+
+
 # --- a full descriptor table ----------------------------------------------------------------------------------------
 
 
