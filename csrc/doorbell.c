@@ -160,6 +160,20 @@ static int wait_for_message(struct peppy_reader *reader, int doorbell, uint64_t 
     }
 }
 
+int peppy_spin(struct peppy_reader *reader, int64_t spin_ns)
+{
+    int result = reader_enter(reader);
+    if (result)
+        return result;
+    reader->calls++; /* the handle outlives this call, whoever closes it meanwhile */
+    pthread_mutex_unlock(&reader->mutex);
+    result = spin(reader, spin_ns);
+    pthread_mutex_lock(&reader->mutex);
+    reader->calls--;
+    reader_leave(reader);
+    return result;
+}
+
 int peppy_wait(struct peppy_reader *reader, int doorbell, int64_t timeout_ns, int64_t spin_ns)
 {
     if (doorbell < 0)

@@ -197,6 +197,8 @@ int peppy_waiting_since(struct peppy_reader *reader, uint64_t *publish_time_ns);
 /* Wait until there is something: spin, arm, poll(doorbell), again. PEPPY_OK, PEPPY_EMPTY at the timeout, PEPPY_CLOSED,
  * -EINTR after a signal. Timeout < 0: for ever. `doorbell` is the eventfd this row was reserved with. */
 int peppy_wait(struct peppy_reader *reader, int doorbell, int64_t timeout_ns, int64_t spin_ns);
+/* Look again and again, awake, until there is something: PEPPY_OK, PEPPY_CLOSED, or PEPPY_EMPTY after `spin_ns`. */
+int peppy_spin(struct peppy_reader *reader, int64_t spin_ns);
 /* peppy_take_copy of a message that is there or comes while peppy_wait waits, in one call. Results are those of both;
  * PEPPY_AGAIN as ever: call again. */
 int peppy_receive(struct peppy_reader *reader, int doorbell, int64_t timeout_ns, int64_t spin_ns, void *buffer,

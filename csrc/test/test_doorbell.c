@@ -148,6 +148,27 @@ static void receiving_brings_the_message_that_comes_asleep_or_spinning(void)
     peppy_writer_free(writer);
 }
 
+static void spinning_sees_a_message_and_the_end_and_its_time(void)
+{
+    struct peppy_writer *writer = stream_create(64, 4, 2, 2, 1);
+    struct peppy_claim claim = stream_reserve(writer, -1, PEPPY_HISTORY_NONE);
+    struct peppy_reader *reader = stream_claim(writer, &claim, 0);
+    struct peppy_message message;
+    uint64_t taken;
+    CHECK_EQUAL(peppy_spin(reader, 1000), PEPPY_EMPTY);
+    for (uint64_t number = 1; number <= 9; number++) /* more than the ring holds: overtaken is something, too */
+        publish_number(writer, number);
+    CHECK_EQUAL(peppy_spin(reader, 60 * SECOND), PEPPY_OK);
+    for (uint64_t number = 6; number <= 9; number++) {
+        CHECK_EQUAL(peppy_take_copy(reader, &taken, sizeof taken, &message), PEPPY_OK);
+        CHECK_EQUAL(taken, number);
+    }
+    CHECK_EQUAL(peppy_writer_close(writer, 0), 0);
+    CHECK_EQUAL(peppy_spin(reader, 60 * SECOND), PEPPY_CLOSED);
+    peppy_reader_close(reader);
+    peppy_writer_free(writer);
+}
+
 static void receiving_ends_at_its_time_and_at_the_end_of_the_stream(void)
 {
     int bell = new_doorbell();
@@ -349,6 +370,7 @@ static void no_wake_up_is_lost_between_two_processes(void)
 RUN_CLAIMS(CLAIM(only_an_eventfd_is_accepted_and_it_never_blocks),
            CLAIM(the_bell_rings_once_for_a_sleeper_and_never_for_one_awake), CLAIM(a_full_bell_stops_nobody),
            CLAIM(receiving_brings_the_message_that_comes_asleep_or_spinning),
+           CLAIM(spinning_sees_a_message_and_the_end_and_its_time),
            CLAIM(receiving_ends_at_its_time_and_at_the_end_of_the_stream),
            CLAIM(waiting_ends_at_its_time), CLAIM(an_awake_reader_is_not_rung_for),
            CLAIM(waiting_on_what_is_no_bell_is_an_error), CLAIM(a_signal_ends_the_wait), CLAIM(the_close_wakes_a_sleeper),

@@ -51,7 +51,7 @@ class Reader:
 
     take_bytes: Callable[[], tuple[bytes, int, int] | Outcome]
     """The next message, copied out: its bytes, sequence and publish time. EMPTY and CLOSED as in `take_into`. The
-    shortest way to a small message."""
+    shortest way to a small message. The interpreter lock is kept: to wait for one, `receive_bytes`."""
 
     def __init__(self, raw: Pointer, handle: Pointer, config: StreamConfig) -> None:
         # Views unpin through `_raw`: the core keeps its handle until the last of them is gone. Everything else goes
@@ -175,6 +175,10 @@ class Reader:
         while (code := _wait(self._handle, doorbell, left_ns, spin_ns)) == _INTERRUPTED:
             left_ns = max(0, deadline - monotonic_ns())
         return take_outcome(code)
+
+    def spin(self, spin_us: float) -> Outcome:
+        """Look again and again, interpreter lock released, for `spin_us`: OK, CLOSED, or EMPTY at the end of it."""
+        return take_outcome(lib.peppy_spin(self._handle, int(spin_us * 1000)))
 
     def receive_bytes(
         self, doorbell: int, timeout: float | None = None, spin_us: float = 0.0

@@ -11,9 +11,6 @@ from peppy.ring import Claim, Outcome, Reader, ReaderStats, ReceiveBuffer, View
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FIRST_ROOM = 4096
-"""Bytes of the buffer that small messages are copied through; it grows with the messages."""
-
 
 class Taken(NamedTuple):
     """One message and where it comes from; `message` is the payload class, or None without payload.
@@ -59,7 +56,6 @@ class Source:
         self.undecodable = 0
         self._plan = plan
         self.next_sequence = claim.start_seq  # of the message that is expected next; who counts losses moves it
-        self._buffer = ReceiveBuffer(FIRST_ROOM)
 
     def take(self) -> Taken | Outcome:
         """The next message, decoded into values of its own; EMPTY or CLOSED when there is none.
@@ -75,12 +71,11 @@ class Source:
             data, sequence, published = view
             message = plan.decode(data)
             return _new_taken(Taken, (self, message, sequence, published, monotonic_ns(), None))
-        buffer = self._buffer
-        taken = self.reader.take_into(buffer)
-        if not isinstance(taken, tuple):
+        taken = self.reader.take_bytes()
+        if isinstance(taken, Outcome):
             return taken
-        length, sequence, published = taken
-        message = plan.decode(buffer.view[:length])
+        payload, sequence, published = taken
+        message = plan.decode(payload)
         return _new_taken(Taken, (self, message, sequence, published, monotonic_ns(), None))
 
     def take_loan(self) -> Taken | Outcome:

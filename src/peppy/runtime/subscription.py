@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from math import inf
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 from peppy.codec import Plan
 from peppy.errors import DecodeError, PeppyError, SchemaMismatch, TooManyReaders
 from peppy.model.qos import QoSProfile
-from peppy.ring import Claim, Outcome, ReceiveBuffer, StaleClaim
+from peppy.ring import Claim, Outcome, ReceiveBuffer, StaleClaim, StreamClosed
 from peppy.runtime.loan import PendingLoan, ReadLoan
 from peppy.runtime.source import Source, Taken
 from peppy.runtime.waiting import Waiting
@@ -31,6 +32,10 @@ WARNING_PAUSE = 10.0
 
 LARGEST_BATCH = 1024
 """Messages that one call of the core brings: there is room for so many in advance."""
+
+
+SPIN_US = 1000.0
+"""Microseconds of one call that spins; afterwards it is seen whether there is a second stream by now."""
 
 
 class MessageInfo(NamedTuple):
@@ -93,9 +98,16 @@ class Subscription(Waiting, Generic[M]):
         Cancelling the wait loses no message.
         """
         while (taken := self._take() or self._spin()) is None:
-            if not await self.wait():
+            turn = self._lie_down()  # as `wait` does, which would be one more coroutine to wake
+            if turn is not None:
+                try:
+                    await turn
+                except BaseException:
+                    self._tasks_waiting.pop(turn, None)
+                    raise
+            if self._closed:
                 return None
-        return taken.source.producer, taken.message
+        return taken[0].producer, taken[1]
 
     def take(self) -> tuple[str, M] | None:
         """A message that is there, or None; never waits."""
@@ -363,12 +375,19 @@ class Subscription(Waiting, Generic[M]):
             return True
 
     def _spin(self, take: Callable[[Source], Taken | Outcome] = Source.take) -> Taken | None:
-        """Look again and again for `spin_us`, awake: fast when writer and reader have a processor each."""
+        """Look again and again for `spin_us`, awake: fast when writer and reader have a processor each.
+
+        The only stream is watched by the core, interpreter lock released; several are looked at in turn.
+        """
         if not self._spin_us:
             return None
-        end = monotonic_ns() + 1000 * self._spin_us
-        while (taken := self._take(take)) is None and not self._closed and monotonic_ns() < end:
-            pass
+        taken, end = None, monotonic_ns() + 1000 * self._spin_us
+        while taken is None and not self._closed and (left := end - monotonic_ns()) > 0:
+            sources = self._sources
+            if len(sources) == 1:
+                with suppress(StreamClosed, IndexError):  # another thread closes it, which is seen here
+                    sources[0].reader.spin(min(left / 1000, SPIN_US))
+            taken = self._take(take)
         return taken
 
 

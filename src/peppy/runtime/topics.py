@@ -1,5 +1,6 @@
 """What generated topic modules stand on: `EmittedTopic` and `ConsumedTopic` tie a declaration to a running node."""
 
+from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from peppy.codec import Gathered, Plan
@@ -32,6 +33,16 @@ M = TypeVar("M")
 P = TypeVar("P", bound=Publisher)
 
 
+class _Written:
+    """Awaits nothing."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return iter(())  # pyright: ignore[reportReturnType] (`await` asks for no more than an iterator)
+
+
+_WRITTEN = _Written()
+
+
 class EmittedTopic:
     """A topic that this node emits; `interface` is the `name:tag` that it is inherited from, if it is."""
 
@@ -40,16 +51,17 @@ class EmittedTopic:
         self.qos = qos
         self.plan = plan
 
-    async def emit(self, node_runner: "NodeRunner", payload: bytes | Gathered) -> None:
-        """Write one encoded message; never waits on `sensor_data` and `standard`.
+    def emit(self, node_runner: "NodeRunner", payload: bytes | Gathered) -> Awaitable[None]:
+        """Write one encoded message; on `sensor_data` and `standard` it is written when this returns.
 
-        On `reliable` and `critical` it suspends the task until there is room: PublishTimeout when a reader is too slow.
+        Awaiting suspends the task on `reliable` and `critical` until there is room: PublishTimeout when a reader is too
+        slow. It costs nothing where there is nothing to wait for.
         """
         writer = node_runner.topics.writer(self)
         if isinstance(writer, WaitingTopicWriter):
-            await writer.put_async(payload)
-        else:
-            writer.put(payload)
+            return writer.put_async(payload)
+        writer.put(payload)
+        return _WRITTEN
 
     def publisher(self, node_runner: "NodeRunner", kind: type[P]) -> P:
         """A publisher of the generated class `kind`, sharing the topic's stream with all others of this process."""

@@ -11,13 +11,38 @@ import select
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextvars import Context
+from os import eventfd_read
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 LONGEST_POLL = 3600.0
 """Seconds of one system call that waits; the system has a limit."""
+
+
+class Turn(asyncio.Future[None]):
+    """The sleep of one task. `wake` goes on with the task at once; the task of a plain future would run only after one
+    more round of the event loop, which costs as much as all the way from the system call to here."""
+
+    _task: tuple[Callable[[Any], object], Context] | None = None
+
+    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        """What `await` calls, with the function that goes on with the task."""
+        super().add_done_callback(fn, context=context)
+        if context is not None:
+            self._task = fn, context
+
+    def wake(self) -> None:
+        """Called by the event loop itself, where no task is running. Does nothing for a task that was cancelled."""
+        if self._task is not None:
+            go_on, context = self._task
+            if self.remove_done_callback(go_on):
+                self.set_result(None)
+                context.run(go_on, self)
+        elif not self.done():
+            self.set_result(None)
 
 
 class Waiting(ABC):
@@ -31,7 +56,7 @@ class Waiting(ABC):
         self.doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._loop = loop
         self._lock = threading.RLock()
-        self._tasks_waiting: dict[asyncio.Future[None], None] = {}  # in the order in which they came
+        self._tasks_waiting: dict[Turn, None] = {}  # in the order in which they came
         self._threads_waiting = 0
         self._watching = False
         self._loop_left = False
@@ -43,36 +68,50 @@ class Waiting(ABC):
 
     async def wait(self) -> bool:
         """Wait on the event loop until a read is worth another try; False once closed."""
+        turn = self._lie_down()
+        if turn is not None:
+            try:
+                await turn
+            except BaseException:
+                self._tasks_waiting.pop(turn, None)
+                raise
+        return not self._closed
+
+    def _lie_down(self) -> Turn | None:
+        """On the event loop: what the task is to await, and then look again; None when it should look at once."""
         if self._closed:
-            return False
+            return None
         if not self._watching:
             self._watching = True
             self._loop.add_reader(self.doorbell, self._doorbell_rang)
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._tasks_waiting[future] = None
-        try:
-            if self._armed():
-                await future
-        finally:
-            self._tasks_waiting.pop(future, None)
-        return not self._closed
+        if not self._armed():
+            return None
+        turn = Turn(loop=self._loop)
+        self._tasks_waiting[turn] = None
+        return turn
 
     def wake_tasks(self) -> None:
         """On the event loop: let every task that waits look again."""
         waiting, self._tasks_waiting = self._tasks_waiting, {}
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        for turn in waiting:
+            if not turn.done():
+                turn.set_result(None)
+
+    def _wake_at_once(self) -> None:
+        """The same, called by the event loop itself."""
+        waiting, self._tasks_waiting = self._tasks_waiting, {}
+        for turn in waiting:
+            turn.wake()
 
     def _wake_if_rung(self) -> None:
         """On the event loop, before one that is less urgent."""
         if not self._tasks_waiting or self._closed:
             return
         try:
-            os.eventfd_read(self.doorbell)
+            eventfd_read(self.doorbell)
         except BlockingIOError:
             return
-        self.wake_tasks()
+        self._wake_at_once()
         if self._threads_waiting:
             self._loop.call_soon(self._pass_on)
 
@@ -87,13 +126,13 @@ class Waiting(ABC):
             self._watching = False
             return
         self._quiet_doorbell()
-        self.wake_tasks()
+        self._wake_at_once()
         if self._threads_waiting:
             self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
 
     def _quiet_doorbell(self) -> None:
         try:  # noqa: SIM105 (a context manager costs more than the read)
-            os.eventfd_read(self.doorbell)
+            eventfd_read(self.doorbell)
         except BlockingIOError:
             pass  # somebody else was faster
 

@@ -211,6 +211,17 @@ def test_receiving_brings_the_message_that_comes_with_the_interpreter_lock_free(
     assert result[:2] == (b"message", 1)
 
 
+def test_spinning_leaves_the_interpreter_to_others_and_takes_nothing(stream: Stream) -> None:
+    reader, found = stream.reader(), list[Outcome]()
+    assert reader.spin(10) is Outcome.EMPTY
+    thread = threading.Thread(target=lambda: found.append(reader.spin(60e6)))
+    thread.start()
+    stream.writer.publish_bytes(b"x")
+    thread.join(60)
+    assert found == [Outcome.OK]
+    assert reader.take_bytes()[0] == b"x"
+
+
 def test_receiving_is_empty_at_its_time_and_closed_at_the_end(stream: Stream) -> None:
     doorbell = stream.doorbell()
     reader = stream.reader(doorbell=doorbell)
