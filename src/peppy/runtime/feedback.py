@@ -26,6 +26,9 @@ RINGS_KEPT = 16
 
 PAGE = 4096
 
+BULK_CAPACITY = 256 << 10
+"""Bytes of room at least for a message with arrays of any length; 8 MiB hold 31 such messages."""
+
 ROW_FREE = 0
 """The state of a row whose reader has not come yet."""
 
@@ -132,12 +135,13 @@ class FeedbackRings:
         )
 
     def _capacity(self, plan: Plan[Any], qos: QoSProfile) -> int:
-        """Bytes of the largest message: as many as the budget gives each message of the profile's depth. Only what is
-        written takes memory."""
+        """Bytes of the largest message: as many as the budget gives each message of the profile's depth, more for
+        arrays of any length, and room for the largest that was ever tried. Only what is written takes memory."""
         if plan.fixed_size is not None:
             return plan.fixed_size
         pages = self._ring_bytes // (self._settings.depth_of(qos) + 1) // PAGE - 1  # one is for the chunk's header
-        return max(PAGE, pages * PAGE, self._capacities.get(plan, 0))
+        least = BULK_CAPACITY if plan.bulk_count else PAGE
+        return max(least, pages * PAGE, self._capacities.get(plan, 0))
 
 
 class FeedbackStream:
