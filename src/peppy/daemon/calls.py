@@ -7,19 +7,14 @@ acknowledgement has not run user code; whatever ends it before that says `Servic
 import itertools
 import secrets
 from collections.abc import Callable, Iterable
-from time import monotonic
-from typing import Protocol
 
+from peppy.daemon.discovery import Discovery, Slots
 from peppy.daemon.endpoints import Endpoints
 from peppy.daemon.goals import GoalTable, is_goal_id, observed
-from peppy.daemon.parties import ACTION, OPEN_QUESTIONS, SERVICE, Call, Endpoint, Key, Party
-from peppy.model.names import Reference
+from peppy.daemon.parties import ACTION, OPEN_QUESTIONS, SERVICE, Call, Endpoint, Party
 from peppy.protocol import calls as frames
 from peppy.protocol.answers import EndpointOpened
 from peppy.protocol.frame import ProtocolViolation, Received
-
-ROUND_SECS = 1.0
-"""Producers that were asked so long ago are asked once more at the next tick: a round lasts at most 2 s."""
 
 LIVE_GOALS = 1024
 """Goals of one endpoint that are live or being decided."""
@@ -31,24 +26,14 @@ Route = Callable[[Party, Received], bool]
 """Serves one frame; True when it keeps the descriptors. Raises PeppyError only as long as it has kept nothing."""
 
 
-class Slots(Protocol):
-    """Whom the slots of an instance admit (docs/reference/bindings.md, Run-time filter)."""
-
-    def passes(self, consumer_id: str, link_id: str, producer_id: str, producer: Reference, /) -> bool: ...
-
-    def direct(self, consumer_id: str, link_id: str, /) -> str | None: ...
-
-
 class CallBroker:
     """All calls in flight. Lives on the daemon's event loop."""
 
     def __init__(self, slots: Slots, core_node: str, goals: GoalTable) -> None:
-        self._slots = slots
         self._core_node = core_node
         self._goals = goals
         self._endpoints = Endpoints()
-        self._waiting: dict[Key, dict[Call, None]] = {}
-        self._rounds: dict[int, Call] = {}
+        self._discovery = Discovery(slots, self._endpoints, self._deliver, self._mismatched)
         self._deciding: dict[str, Call] = {}  # by goal id
         self._numbers = itertools.count(secrets.randbits(62))  # nodes keep the deliveries of an earlier daemon
         self.routes: dict[type[frames.Frame], Route] = {
@@ -57,7 +42,7 @@ class CallBroker:
             frames.Acknowledge: self._acknowledge,
             frames.Goal: self._goal,
             frames.Decision: self._decision,
-            frames.Discovered: self._discovered,
+            frames.Discovered: self._discovery.discovered,
             frames.EndpointOpen: self._open,
             frames.EndpointClose: self._close,
         }
@@ -69,14 +54,7 @@ class CallBroker:
         assert isinstance(frame, frames.EndpointOpen)
         endpoint = self._endpoints.open(party, frame)
         party.session.answer(EndpointOpened(), received.request_id)
-        for call in list(self._waiting.get(endpoint.key, ())):
-            if not self._admits(call, endpoint):
-                continue
-            if call.target is not None:
-                self._stop_waiting(call)
-                self._deliver(call, endpoint)
-            else:
-                self._ask(call, [endpoint])
+        self._discovery.opened(endpoint)
         return False
 
     def _close(self, party: Party, received: Received) -> bool:
@@ -128,10 +106,14 @@ class CallBroker:
             session.send(frames.CallFailed(frame.call_id, "ServiceTimeout", text))
             return False
         party.admit(len(received.payload))
+        key = (kind, frame.name, frame.interface)
+        route = party.routes.get((frame.link_id, key)) if session.has_slots else None
+        if route is not None and not route.serving:
+            route = None
         call = Call(
             caller=party,
             call_id=frame.call_id,
-            key=(kind, frame.name, frame.interface),
+            key=key,
             link_id=frame.link_id,
             hashes=frame.hashes,
             deadline_ns=frame.deadline_ns,
@@ -140,11 +122,14 @@ class CallBroker:
             fds=received.fds,
             beside=frame.beside,
             payload=received.payload,
-            target=frame.instance_id or self._slots.direct(session.instance_id, frame.link_id),
+            target=route.instance_id if route is not None else frame.instance_id,
         )
         party.questions[frame.call_id] = call
         party.held_bytes += len(received.payload)
-        self._resolve(call)
+        if route is not None:
+            self._deliver(call, route)
+        else:
+            self._discovery.resolve(call)
         return True
 
     @staticmethod
@@ -161,7 +146,7 @@ class CallBroker:
         call.caller.questions.pop(call.call_id, None)
         producer = call.endpoint.party if call.endpoint is not None else None
         if producer is None or producer.deliveries.get(call.delivery) is not call:
-            self._stop_waiting(call)
+            self._discovery.stop(call)
             self._forget(call)
             return
         producer.session.send(frames.Withdrawn(call.delivery))
@@ -182,73 +167,9 @@ class CallBroker:
             self._undeliver(producer, call)
             self._forget(call)
 
-    # --- who gets it ---------------------------------------------------------------------------------------------
-
-    def _resolve(self, call: Call) -> None:
-        if call.target is None:
-            self._waiting.setdefault(call.key, {})[call] = None
-            self._discover(call)
-            return
-        endpoint = self._endpoints.of(call.key).get(call.target)
-        if endpoint is not None and self._admits(call, endpoint):
-            self._deliver(call, endpoint)
-        else:
-            self._waiting.setdefault(call.key, {})[call] = None
-
-    def _admits(self, call: Call, endpoint: Endpoint) -> bool:
-        producer = endpoint.party.session
-        if call.target not in (None, producer.instance_id):
-            return False
-        caller = call.caller.session
-        return not caller.has_slots or self._slots.passes(
-            caller.instance_id, call.link_id, producer.instance_id, producer.reference
-        )
-
-    def _discover(self, call: Call) -> None:
-        """A new round: everyone who may serve the call is asked."""
-        self._rounds.pop(call.number, None)
-        call.number, call.began = next(self._numbers), monotonic()
-        call.asked = {}
-        self._rounds[call.number] = call
-        candidates = [endpoint for endpoint in self._endpoints.of(call.key).values() if self._admits(call, endpoint)]
-        if candidates:
-            self._ask(call, candidates)
-
-    def _ask(self, call: Call, candidates: list[Endpoint]) -> None:
-        """Those of another format are left out; when there are no others, the call has failed."""
-        for endpoint in candidates:
-            if endpoint.hashes == call.hashes:
-                call.asked[endpoint.party] = endpoint
-                endpoint.party.session.send(frames.Discover(call.number, endpoint.endpoint_id))
-        if not call.asked:
-            self._stop_waiting(call)
-            self._mismatched(call, candidates[0])
-
-    def _discovered(self, party: Party, received: Received) -> bool:
-        frame = received.frame
-        assert isinstance(frame, frames.Discovered)
-        call = self._rounds.get(frame.number)
-        endpoint = call.asked.get(party) if call is not None else None
-        if call is not None and endpoint is not None and endpoint.serving:  # else it comes late
-            self._stop_waiting(call)
-            call.target, call.discovered = endpoint.instance_id, True
-            self._deliver(call, endpoint)
-        return False
-
     def new_rounds(self) -> None:
         """Ask again where nobody has answered; meant to be called once a second."""
-        latest = monotonic() - ROUND_SECS
-        for call in [call for call in self._rounds.values() if call.began <= latest]:
-            self._discover(call)
-
-    def _stop_waiting(self, call: Call) -> None:
-        self._rounds.pop(call.number, None)
-        call.asked = {}
-        waiting = self._waiting.get(call.key)
-        if waiting is not None and call in waiting:
-            del waiting[call]
-            if not waiting:
-                del self._waiting[call.key]
+        self._discovery.new_rounds()
 
     # --- delivery ------------------------------------------------------------------------------------------------
 
@@ -376,7 +297,7 @@ class CallBroker:
                 self._forget(call)
             else:
                 call.target = party.session.instance_id
-                self._waiting.setdefault(call.key, {})[call] = None
+                self._discovery.wait(call)
 
     def ended(self, party: Party) -> None:
         """A process has ended, and everything that it wrote has been read."""
@@ -390,25 +311,16 @@ class CallBroker:
                 self._producer_stopped(call, party)
             else:
                 self._not_taken(call, party)
-        for call in self._chosen(party):
-            self._stop_waiting(call)
+        for call in self._discovery.chosen(party):
+            self._discovery.stop(call)
             self._not_taken(call, party)
-
-    def _chosen(self, party: Party) -> list[Call]:
-        """Calls that wait for this producer since it was discovered."""
-        return [
-            call
-            for waiting in self._waiting.values()
-            for call in waiting
-            if call.discovered and call.endpoint is not None and call.endpoint.party is party
-        ]
 
     def _not_taken(self, call: Call, party: Party) -> None:
         """The producer will not acknowledge the call: one that was addressed directly waits for its return."""
         if call.discovered:
             self._fail(call, "ServiceUnreachable", f"{call.what}: {party.name} went away before it took the request")
         else:
-            self._resolve(call)
+            self._discovery.resolve(call)
 
     def _producer_stopped(self, call: Call, party: Party) -> None:
         if call.given_up:

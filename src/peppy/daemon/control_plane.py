@@ -9,7 +9,8 @@ import asyncio
 import os
 from time import monotonic_ns
 
-from peppy.daemon.calls import CallBroker, Slots
+from peppy.daemon.calls import CallBroker
+from peppy.daemon.discovery import Slots
 from peppy.daemon.goals import GoalTable
 from peppy.daemon.parties import Call, Party, PartySession, Poll
 from peppy.errors import PeppyError

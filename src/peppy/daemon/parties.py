@@ -53,7 +53,8 @@ class Party:
 
     `online`: it has a connection. `leaves`: it has said that it ends, so it does not come back without it. `ended`: the
     process has, and what it wrote before is still being read. `answered` are its last questions that were answered,
-    `settled` the same as of its last reconnect: it may ask them again when their answers got lost.
+    `settled` the same as of its last reconnect: it may ask them again when their answers got lost. `routes` are the
+    endpoints that its slots call directly, by `link_id` and member: slots and nodes do not change while processes live.
     """
 
     session: PartySession
@@ -67,6 +68,7 @@ class Party:
     held_bytes: int = 0
     answered: deque[int] = field(default_factory=lambda: deque[int](maxlen=OPEN_QUESTIONS))
     settled: Collection[int] = ()
+    routes: "dict[tuple[str, Key], Endpoint]" = field(default_factory=dict[tuple[str, Key], "Endpoint"])
     deliveries: "dict[int, Call]" = field(default_factory=dict[int, "Call"])
     serves: "set[Goal]" = field(default_factory=set["Goal"])
     follows: "set[Goal]" = field(default_factory=set["Goal"])

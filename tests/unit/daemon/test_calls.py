@@ -6,7 +6,7 @@ import time
 import pytest
 
 from daemon.plane import CORE, FOREVER_NS, GOAL, HASHES, Peer, Plane, kinds, with_plane
-from peppy.daemon import calls, parties
+from peppy.daemon import calls, discovery, parties
 from peppy.protocol import calls as frames
 from peppy.protocol.answers import EndpointOpened
 from peppy.protocol.frame import ConnectionClosed, ProtocolViolation
@@ -250,7 +250,7 @@ def test_a_round_without_answer_is_followed_by_another_and_its_late_answers_are_
         first = producer.last(frames.Discover).number
         plane.control.tick()
         assert len(producer.of(frames.Discover)) == 1
-        monkeypatch.setattr(calls, "ROUND_SECS", 0)
+        monkeypatch.setattr(discovery, "ROUND_SECS", 0)
         plane.control.tick()
         second = producer.last(frames.Discover).number
         assert second != first
@@ -653,9 +653,8 @@ def test_nobody_answers_for_another():
         plane.say(liar, frames.Reply(delivery), b"a lie")
         plane.say(liar, frames.EndpointClose(1, (delivery,)))
         assert caller.sent == []
-        plane.slots.directed.clear()
         plane.slots.admitted = {"c1"}
-        plane.call(caller, 2)
+        plane.call(caller, 2, "any")
         plane.say(liar, frames.Discovered(producer.last(frames.Discover).number))
         assert liar.of(frames.Deliver) == []
 

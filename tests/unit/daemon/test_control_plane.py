@@ -116,7 +116,7 @@ def books_are_right(control: ControlPlane) -> None:
     everyone = set(control._parties.values())  # pyright: ignore[reportPrivateUsage]
     calls = control._calls  # pyright: ignore[reportPrivateUsage]
     table = control._goals  # pyright: ignore[reportPrivateUsage]
-    waiting = [call for found in calls._waiting.values() for call in found]  # pyright: ignore[reportPrivateUsage]
+    waiting = calls._discovery.waiting()  # pyright: ignore[reportPrivateUsage]
     delivered = [call for party in everyone for call in party.deliveries.values()]
     asked = [question for party in everyone for question in party.questions.values()]
     open_calls = [question for question in asked if isinstance(question, parties.Call)]
