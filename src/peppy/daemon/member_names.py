@@ -1,81 +1,84 @@
-"""Services and actions as people name them, `<instance_id>/<name>` or `<name>` (docs/reference/cli.md, Calls and
-goals)."""
+"""Services and actions as people name them (docs/reference/cli.md, Calls and goals)."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from peppy.daemon.registry import Registry
+from peppy.daemon.addresses import Address, actions_of, chosen, full_address, services_of
+from peppy.daemon.registry import Node, Registry
 from peppy.errors import PeppyError
+from peppy.model.interface import member_key
 from peppy.model.names import Reference
-from peppy.model.node import Action, NodeManifest, Service
+from peppy.model.node import Action, Service
 from peppy.model.text import nearest, quoted
 
 KINDS = ("service", "action")
 
 
 class LiveMember(NamedTuple):
-    """A service or an action that a live instance exposes, or a standalone program whose node is in the stack."""
+    """A service or an action that a live instance exposes, or a standalone program whose node is in the stack.
+
+    `interface` (`name:tag`) is where it is inherited from; None: the node's own.
+    """
 
     instance_id: str
     node: Reference
+    interface: str | None
     member: Service | Action
 
     @property
     def address(self) -> str:
         """The full name."""
-        return f"{self.instance_id}/{self.member.name}"
+        return full_address(self.instance_id, self.interface, self.member.name)
 
 
 def known_member(registry: Registry, kind: str, text: str) -> LiveMember:
     """The service or action (`kind`) of a live instance that `text` names.
 
-    Raises PeppyError: `NotFound`, or `Refused` when several instances have it.
+    Raises PeppyError: `NotFound`, or `Refused` when it may be one of several.
     """
     if kind not in KINDS:
         raise PeppyError(f"{quoted(kind)} is neither a service nor an action", kind="Refused")
-    instance_id, slash, name = text.partition("/")
-    wanted = (instance_id, name) if slash else (None, text)
-    found = [
-        live
-        for live in _live_members(registry, kind)
-        if live.member.name == wanted[1] and wanted[0] in (None, live.instance_id)
-    ]
+    address = Address.parse(text)
+    members = _live_members(registry, kind)
+    fitting = (live for live in members if address.fits(live.instance_id, live.interface, live.member.name))
+    found = chosen(fitting, text)
     if len(found) == 1:
         return found[0]
     if found:
         addresses = ", ".join(f"`{live.address}`" for live in found)
-        raise PeppyError(
-            f"{quoted(text)} is {_article(kind)} of {len(found)} live instances: {addresses}",
-            kind="Refused",
-            hint="name one of these addresses",
+        owners = {live.instance_id for live in found}
+        what = (
+            f"{_article(kind)} of {len(owners)} live instances" if len(owners) > 1 else f"one of {len(found)} {kind}s"
         )
-    raise _unknown(registry, kind, text, wanted[1])
+        raise PeppyError(f"{quoted(text)} is {what}: {addresses}", kind="Refused", hint="name one of these addresses")
+    raise _unknown(registry, kind, text, address)
 
 
 def _live_members(registry: Registry, kind: str) -> Iterator[LiveMember]:
     for found in (*registry.live_instances(), *registry.programs.values()):
         if (node := registry.nodes.get(found.reference)) is not None:
-            for member in _exposed(node.manifest, kind):
-                yield LiveMember(found.instance_id, found.reference, member)
+            for interface, member in _exposed(node, kind):
+                yield LiveMember(found.instance_id, found.reference, interface, member)
 
 
-def _exposed(manifest: NodeManifest, kind: str) -> tuple[Service, ...] | tuple[Action, ...]:
-    return manifest.exposed_services if kind == "service" else manifest.exposed_actions
+def _exposed(node: Node, kind: str) -> Iterator[tuple[str | None, Service]] | Iterator[tuple[str | None, Action]]:
+    return services_of(node) if kind == "service" else actions_of(node)
 
 
-def _unknown(registry: Registry, kind: str, text: str, name: str) -> PeppyError:
+def _unknown(registry: Registry, kind: str, text: str, address: Address) -> PeppyError:
     declaring = [
         str(node.reference)
         for node in registry.nodes.values()
-        if any(member.name == name for member in _exposed(node.manifest, kind))
+        if any(address.fits_member(interface, member.name) for interface, member in _exposed(node, kind))
     ]
     what = f"no live instance exposes {_article(kind)} {quoted(text)}"
-    if declaring and "/" not in text:
+    if declaring and address.instance_id is None:
         return PeppyError(what, kind="NotFound", hint=f"run `peppy node run {declaring[0]}`")
     addresses = [live.address for live in _live_members(registry, kind)]
-    close = nearest(text, addresses) or nearest(name, (address.partition("/")[2] for address in addresses))
+    names = (known.partition("/")[2] for known in addresses)
+    close = nearest(text, addresses) or nearest(member_key(address.interface, address.name), names)
     other = "action" if kind == "service" else "service"
-    if any(live.member.name == name for live in _live_members(registry, other)):
+    if any(live.member.name == address.name for live in _live_members(registry, other)):
         verb = "goal" if kind == "service" else "call"
         return PeppyError(what, kind="NotFound", hint=f"it is {_article(other)}: use `peppy {verb}`")
     guess = f", nearest is `{close}`" if close else ""

@@ -130,7 +130,7 @@ class NodeConnections:
             )
         topic = watched_topic(self._registry, frame.topic)
         try:
-            is_open = self._broker.watch(session, frame.subscription_id, topic.instance_id, topic.name, fds)
+            is_open = self._broker.watch(session, frame.subscription_id, topic.instance_id, topic.key, fds)
         except ProcessLookupError:
             raise ConnectionClosed(f"process {session.pid} has ended") from None
-        return Watched(topic.name, topic.instance_id, topic.live, is_open)
+        return Watched(topic.key, topic.instance_id, topic.live, is_open)

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterable, Iterator
 
-from peppy.daemon.registry import Instance
+from peppy.daemon.addresses import actions_of, services_of, topics_of
+from peppy.daemon.registry import Instance, Node
 from peppy.model.lifecycle import State
-from peppy.model.node import Action, NodeManifest, Slot, SlotKind, Topic
+from peppy.model.node import Action, NodeManifest, Slot, SlotKind
 from peppy.model.parameters import ArrayOf, Group, Leaf, Parameter
 from peppy.protocol.answers import Dependency, InstanceRow, Member, Members, ParameterLine
 
@@ -37,12 +38,12 @@ def _dependency(slot: Slot) -> Dependency:
     return Dependency(slot.link_id, str(slot.provider), kind, slot.from_any)
 
 
-def exposed(manifest: NodeManifest) -> Members:
-    """What a node provides by itself."""
+def exposed(node: Node) -> Members:
+    """What a node provides: its own members, then those that it inherits from interfaces."""
     return Members(
-        topics=tuple(_topic(topic) for topic in manifest.emitted_topics),
-        services=tuple(Member(service.name) for service in manifest.exposed_services),
-        actions=tuple(_action(action) for action in manifest.exposed_actions),
+        topics=tuple(Member(topic.name, topic.qos.name, interface) for interface, topic in topics_of(node)),
+        services=tuple(Member(service.name, None, interface) for interface, service in services_of(node)),
+        actions=tuple(_action(interface, action) for interface, action in actions_of(node)),
     )
 
 
@@ -55,12 +56,8 @@ def consumed(manifest: NodeManifest) -> Members:
     )
 
 
-def _topic(topic: Topic) -> Member:
-    return Member(topic.name, qos=topic.qos.name)
-
-
-def _action(action: Action) -> Member:
-    return Member(action.name, qos=action.feedback.qos.name if action.feedback else None)
+def _action(interface: str | None, action: Action) -> Member:
+    return Member(action.name, action.feedback.qos.name if action.feedback else None, interface)
 
 
 def parameter_lines(group: Group, indent: int = 0) -> Iterator[ParameterLine]:

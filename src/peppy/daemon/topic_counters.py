@@ -2,28 +2,26 @@
 
 from collections.abc import Iterable
 
-from peppy.daemon.standalone import OpenedTopic
 from peppy.daemon.streams import Stream
+from peppy.daemon.topic_names import LiveTopic
 from peppy.daemon.topics import TopicBroker
-from peppy.model.names import Reference
-from peppy.model.node import Topic
 from peppy.protocol.answers import TopicCounters, TopicReader, TopicRow
 
 
-def topic_rows(broker: TopicBroker, live: Iterable[tuple[str, Reference, Topic | OpenedTopic]]) -> tuple[TopicRow, ...]:
+def topic_rows(broker: TopicBroker, live: Iterable[LiveTopic]) -> tuple[TopicRow, ...]:
     """One row per topic that a live instance declares, whether it has published yet or not."""
     streams = {(stream.session.instance_id, stream.topic): stream for stream in broker.streams()}
     rows: list[TopicRow] = []
-    for instance_id, reference, topic in sorted(live, key=lambda entry: (entry[0], entry[2].name)):
-        stream = streams.get((instance_id, topic.name))
+    for topic in sorted(live, key=lambda found: (found.instance_id, found.key)):
+        stream = streams.get((topic.instance_id, topic.key))
         rows.append(
             TopicRow(
-                address=f"{instance_id}/{topic.name}",
-                instance_id=instance_id,
+                address=topic.address,
+                instance_id=topic.instance_id,
                 name=topic.name,
-                interface=None,
-                node=str(reference),
-                qos=topic.qos.name,
+                interface=topic.interface,
+                node=str(topic.node),
+                qos=topic.topic.qos.name,
                 subscribers=len(broker.rows_of(stream)) if stream else 0,
                 published=stream.observer.stats().published if stream else 0,
                 hz=round(stream.hz, 1) if stream else 0.0,

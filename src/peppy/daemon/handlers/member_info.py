@@ -18,7 +18,7 @@ async def handle(core: Core, request: MemberInfo, _operation: Operation) -> Memb
         address=found.address,
         instance_id=found.instance_id,
         name=found.member.name,
-        interface=None,
+        interface=found.interface,
         node=str(found.node),
         formats=tuple(None if declared is None else canonical(declared) for declared in formats),
         hashes=tuple(map(schema_hash, formats)),

@@ -29,7 +29,7 @@ async def handle(core: Core, request: NodeInfo, _operation: Operation) -> NodeDe
         instances=instance_rows(instances),
         logs=Logs(add=node.add_log, build=node.build_log, run=logs_of_runs(instances)),
         dependencies=dependencies(manifest),
-        exposes=exposed(manifest),
+        exposes=exposed(node),
         consumes=consumed(manifest),
         config_sha256=node.config_sha256,
         parameters=tuple(parameter_lines(execution.parameters)),

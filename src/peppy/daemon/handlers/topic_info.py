@@ -16,7 +16,7 @@ async def handle(core: Core, request: TopicInfo, _operation: Operation) -> Topic
     """Everything about one topic of a live instance; what its stream tells once it has one."""
     found = known_topic(core.registry, request.topic)
     (row,) = topic_rows(core.broker, [found])
-    stream = core.broker.stream_of(found.instance_id, found.topic.name)
+    stream = core.broker.stream_of(found.instance_id, found.key)
     stats = stream.observer.stats() if stream else None
     text, known_hash = _format(found.topic)
     return TopicDetails(
