@@ -321,3 +321,29 @@ def test_requests_that_a_stopping_node_does_not_serve_time_out_at_once(stack: St
     name, _, seconds = caller.answer(queued)
     assert name == "ServiceTimeout"
     assert seconds < 30
+
+
+# --- the daemon goes ---------------------------------------------------------------------------------------------
+
+
+def test_calls_outlive_the_daemon_until_they_are_acknowledged(stack: Stack):
+    server = stack.run("server", "s7")
+    caller = stack.run("caller", "c7", ("main", "s7"))
+    server.call("serve", service="echo", pause=60.0)
+    acknowledged = caller.ask("timed", service="main_echo", timeout=60.0)
+    eventually(lambda: handled(server) == [1])
+    parked = caller.ask("poll", service="main_late", number=8, timeout=60.0)
+    time.sleep(0.2)  # nobody has it
+    stack.daemon.kill()
+    name, text, seconds = caller.answer(acknowledged)
+    assert name == "ServiceTimeout"
+    assert "then the connection to the daemon was lost" in text
+    assert seconds < 30
+    name, text, seconds = caller.call("timed", service="main_late", timeout=0.3)
+    assert name == "ServiceUnreachable"
+    assert "no connection to the daemon" in text
+    assert 0.3 <= seconds < 10
+    stack.daemon.start()
+    server.call("serve", service="late")
+    assert caller.answer(parked)[1:] == ["s7", 8, True]
+    assert handled(server) == [1, 8]
