@@ -484,3 +484,50 @@ def test_a_subscription_after_the_end_is_closed():
         assert descriptors() == before
 
     on_loop(claim)
+
+
+def test_a_waiting_task_goes_on_in_the_round_of_the_loop_in_which_its_doorbell_rings() -> None:
+    async def claim(bench: Bench) -> None:
+        writer, subscription = bench.writer(), bench.subscribe()
+        put(writer, 0)
+        assert (await subscription.next()) is not None
+        received: list[Any] = []
+
+        async def read() -> None:
+            received.append(await subscription.next())
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        put(writer, 1)
+        rounds = 0
+        while not received:
+            await asyncio.sleep(0)
+            rounds += 1
+        assert rounds == 2  # in the first the loop comes to look at the doorbell only after this task
+        await reading
+
+    on_loop(claim)
+
+
+def test_a_task_that_is_cancelled_by_the_one_woken_before_it_takes_nothing() -> None:
+    async def claim(bench: Bench) -> None:
+        writer, subscription = bench.writer(), bench.subscribe()
+        put(writer, 0)
+        assert (await subscription.next()) is not None
+
+        async def first() -> Any:
+            message = await subscription.next()
+            second.cancel()
+            return message
+
+        reading = asyncio.create_task(first())
+        second = asyncio.create_task(subscription.next())
+        await asyncio.sleep(0)
+        put(writer, 1)
+        put(writer, 2)
+        assert (await reading)[1].number == 1
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        assert (await subscription.next())[1].number == 2
+
+    on_loop(claim)
