@@ -162,6 +162,7 @@ class Arm:
         """End the accept loop, which alone holds the action."""
         self.loops[name].cancel()
         await asyncio.wait([self.loops.pop(name)])
+        gc.collect()  # what was cancelled leaves a circle of frames behind
         return True
 
     async def collect(self) -> bool:
