@@ -14,7 +14,7 @@ from peppy.daemon.operation import in_thread
 from peppy.errors import PeppyError
 from peppy.protocol.answers import Repositories, RepositoryEntry, RepositoryLauncher, RepositoryRow
 from peppy.store.repositories import Repository, added, load_repositories, save_repositories, without
-from peppy.store.repository_index import Entry, Indexes, Refreshed, load_indexes, refresh
+from peppy.store.repository_index import Entry, Indexes, load_indexes, refresh
 from peppy.store.root import DataRoot
 
 
@@ -47,7 +47,7 @@ class RepositoryKeeper:
         """Forgets a repository and reads the others again. Raises PeppyError."""
         with self._alone():
             await in_thread(self._remove, number)
-            return await self._read_again()
+            return await self._read_again(after_removal=True)
 
     def _remove(self, number: int) -> None:
         save_repositories(self._root, without(load_repositories(self._root), number))
@@ -55,11 +55,11 @@ class RepositoryKeeper:
     async def refresh(self) -> Repositories:
         """Reads all repositories again. Raises PeppyError when none of them can be read."""
         with self._alone():
-            return await self._read_again()
+            return await self._read_again(after_removal=False)
 
-    async def _read_again(self) -> Repositories:
+    async def _read_again(self, *, after_removal: bool) -> Repositories:
         cancelled = threading.Event()
-        reading = asyncio.ensure_future(in_thread(self._refreshed, cancelled.is_set))
+        reading = asyncio.ensure_future(in_thread(self._refreshed, cancelled.is_set, after_removal))
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
@@ -67,8 +67,8 @@ class RepositoryKeeper:
             await asyncio.wait([reading])
             raise
 
-    def _refreshed(self, is_cancelled: Callable[[], bool]) -> Repositories:
-        found: Refreshed = refresh(self._root, is_cancelled)
+    def _refreshed(self, is_cancelled: Callable[[], bool], after_removal: bool) -> Repositories:
+        found = refresh(self._root, is_cancelled, after_removal=after_removal)
         return described(load_repositories(self._root), found.indexes, found.warnings)
 
     @contextmanager

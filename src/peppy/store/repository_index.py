@@ -117,11 +117,11 @@ def _save(root: DataRoot, indexes: Indexes) -> None:
 # --- refreshing ------------------------------------------------------------------------------------------------------
 
 
-def refresh(root: DataRoot, is_cancelled: Callable[[], bool]) -> Refreshed:
+def refresh(root: DataRoot, is_cancelled: Callable[[], bool], *, after_removal: bool = False) -> Refreshed:
     """Reads every repository again; one that cannot be read keeps its entries.
 
-    Raises PeppyError when all of them fail, or the list of repositories is not valid. Nothing is written then, nor
-    after `is_cancelled`.
+    Raises PeppyError when the list of repositories is not valid, and when all of them fail unless it is done
+    `after_removal` of one, whose entries go in any case. Nothing is written then, nor after `is_cancelled`.
     """
     repositories = load_repositories(root)
     former = load_indexes(root)
@@ -135,7 +135,7 @@ def refresh(root: DataRoot, is_cancelled: Callable[[], bool]) -> Refreshed:
             continue
         found[repository.id] = fresh
         warnings += [f"`{entry.path}` is broken: {entry.broken}" for entry in fresh.nodes if entry.broken]
-    if repositories and not found:
+    if repositories and not found and not after_removal:
         raise PeppyError("\n".join(warnings), kind="NotFound", hint="see `peppy repo list`, and remove what is gone")
     indexes = _merged(repositories, found, former)
     if not is_cancelled():
