@@ -9,11 +9,14 @@ from pathlib import Path
 from bench import (
     fanout,
     floors,
+    goal,
     idle,
     latency,
     micro,
+    peers,
     results,
     scaling,
+    service,
     stack,
     startup,
     targets,
@@ -27,6 +30,8 @@ SUITES = {
     "floors": floors.plan,
     "latency": latency.plan,
     "typed": typed.plan,
+    "service": service.plan,
+    "goal": goal.plan,
     "throughput": throughput.plan,
     "fanout": fanout.plan,
     "scaling": scaling.plan,
@@ -55,6 +60,8 @@ def main(arguments: Sequence[str]) -> int:
             rows += suite(options.quick) if name in chosen else ()
     finally:
         stack.close()
+    for peer in peers.missing():
+        print(f"[WARNING] `{peer}` is not measured: run pip install --group bench, it has {peers.PACKAGES[peer]}")
     for entry in rows:
         print(results.line(entry))
     print(targets.table(targets.verdicts(rows)))

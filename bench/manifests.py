@@ -27,6 +27,31 @@ def peer(name: str, other: str | None) -> dict[str, Any]:
     return _node(name, emitted, slots, consumed, run_cmd, {"control": "string"})
 
 
+def server() -> dict[str, Any]:
+    """A node that serves calls and goals of IMU size. Goals of `watch` have feedback, those of `hold` have none."""
+    node = _node("bench_server", {"imu": IMU}, {}, [], [sys.executable, "server.py"], {"control": "string"})
+    echo = {"name": "echo", "request_message_format": IMU, "response_message_format": IMU}
+    goal = {"goal_service": {"request_message_format": IMU}}
+    watch = {"name": "watch", "feedback_topic": {"qos_profile": "standard", "message_format": IMU}}
+    node["interfaces"] |= {
+        "services": {"exposes": [echo]},
+        "actions": {"exposes": [{"name": "hold"} | goal, watch | goal]},
+    }
+    return node
+
+
+def caller() -> dict[str, Any]:
+    """A node that uses all that `server` offers."""
+    run_cmd = [sys.executable, "caller.py"]
+    slots = {"server": "bench_server"}
+    node = _node("bench_caller", {}, slots, [("server", "imu")], run_cmd, {"control": "string"})
+    node["interfaces"] |= {
+        "services": {"consumes": [{"link_id": "server", "name": "echo"}]},
+        "actions": {"consumes": [{"link_id": "server", "name": name} for name in ("hold", "watch")]},
+    }
+    return node
+
+
 def starter() -> dict[str, Any]:
     """A node that publishes at once when its interpreter was started (CLOCK_MONOTONIC)."""
     return _node("bench_starter", {"hello": {"started": "u64"}}, {}, [], [sys.executable, "-Sc", STAMPED_BEFORE_EXEC])

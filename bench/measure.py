@@ -51,10 +51,11 @@ def _programs() -> "tempfile.TemporaryDirectory[str]":
 def condition(case: Case) -> Iterator[None]:
     """Keep the CPUs awake where the condition says so.
 
-    The peers of the typed suite do that for themselves: the kernel shares a CPU among sessions first (autogroup) and
+    The nodes of a stack do that for themselves: the kernel shares a CPU among sessions first (autogroup) and
     among processes then, so our spinner would not be idle next to a node, whose session is another one.
     """
-    cpus = range(min(2, os.cpu_count() or 1)) if case.condition == "awake" and case.suite != "typed" else range(0)
+    in_a_stack = case.peer == "peppy" and case.suite in ("typed", "service", "goal")
+    cpus = range(min(2, os.cpu_count() or 1)) if case.condition == "awake" and not in_a_stack else range(0)
     burners = [subprocess.Popen([program("burner"), str(cpu)]) for cpu in cpus]
     try:
         yield

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,20 @@ class Stack:
             self._add("peer", manifests.peer("bench_far", None))  # the two ends need each other's formats
             self._add("peer", manifests.peer("bench_near", "bench_far"))
             self._add("peer", manifests.peer("bench_far", "bench_near"))
-            self.near, self.far = self._run_peer("near"), self._run_peer("far")
+            self.near, self.far = self._run_told("near"), self._run_told("far")
         except BaseException:
             self.daemon.terminate()  # ends its instances too
             self.daemon.wait(LIMIT)
             self._directory.cleanup()
             raise
+
+    @cached_property
+    def calling(self) -> tuple[Instance, Instance]:
+        """One instance that calls and fires goals, and the one that serves them."""
+        self._add("server", manifests.server())
+        self._add("caller", manifests.caller())
+        server = self._run_told("server")
+        return self._run_told("caller"), server
 
     def ask(self, request: Frame) -> Any:
         return self._client.call(request, timeout=LIMIT)
@@ -100,14 +108,15 @@ class Stack:
         source = self.root / "source"
         source.mkdir(exist_ok=True)
         (source / "peppy.json5").write_text(json.dumps(manifest))
-        shutil.copy(NODES / f"{program}.py", source)
+        for name in (program, "told"):
+            shutil.copy(NODES / f"{name}.py", source)
         self.ask(NodeAdd(str(source), None, True, False, LIMIT))
         self.ask(NodeBuild(f"{manifest['manifest']['name']}:v1", False, False, self.environment, LIMIT))
 
     def _start(self, node: str, instance_id: str, arguments: tuple[tuple[str, str], ...]) -> int:
         return self.ask(NodeRun(f"{node}:v1", instance_id, arguments, (), self.environment, LIMIT)).pid
 
-    def _run_peer(self, instance_id: str) -> Instance:
+    def _run_told(self, instance_id: str) -> Instance:
         path = self.root / f"{instance_id}.sock"
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(path))

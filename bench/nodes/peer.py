@@ -6,14 +6,10 @@ runs, as it does there.
 
 import asyncio
 import itertools
-import json
-import os
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from time import monotonic_ns, perf_counter_ns
 from typing import Any
 
@@ -23,6 +19,7 @@ import numpy
 from peppygen import NodeBuilder, NodeRunner, emitted_topics
 from peppygen import consumed_topics as read
 from peppygen.parameters import Parameters
+from told import Told, serve
 
 LEAST, MOST, WARM_UP = 100, 50_000, 300  # round trips; the ring's chunks have their memory after the warm-up
 LAST = (1 << 64) - 1
@@ -144,34 +141,23 @@ class Drum:
             self._beats.append((began, monotonic_ns() - began))
 
 
-class Peer:
+class Peer(Told):
     """The calls that the benchmark makes."""
 
     def __init__(self, runner: NodeRunner) -> None:
+        super().__init__()
         self._runner = runner
         self._ends: dict[str, Ends] = {}
         self._starter = read.starter_hello.subscribe(runner)
-        self._burner: subprocess.Popen[bytes] | None = None
         self._drum: Drum | None = None
 
     async def prepare(self, topics: list[str], cpu: int, burner: str | None) -> None:
         """Pin all threads, keep the CPU awake, and be registered at both ends of these topics."""
-        cpus = {cpu} if cpu >= 0 else set(range(os.cpu_count() or 1))
-        for thread in Path("/proc/self/task").iterdir():
-            os.sched_setaffinity(int(thread.name), cpus)
         for name in topics:
             if name not in self._ends:
                 self._ends[name] = Ends(self._runner, name)
             await self._ends[name].registered()
-        if burner:
-            self._burner = subprocess.Popen([burner, str(cpu)])
-
-    async def rest(self) -> None:
-        """Let the CPU sleep again."""
-        if self._burner is not None:
-            self._burner.kill()
-            self._burner.wait()
-            self._burner = None
+        await self.pin(cpu, burner)
 
     async def ping(self, topic: str, mode: str, seconds: float) -> list[float]:
         """One-way microseconds of so many seconds of round trips."""
@@ -323,22 +309,8 @@ def _check_order(last: int, numbers: list[int]) -> None:
         raise RuntimeError(f"message {numbers[0]} came after {last}")
 
 
-async def serve(params: Parameters, runner: NodeRunner) -> None:
-    """One JSON object a line: `{"method": ..., "arguments": {...}}`; the answer is one line too."""
-    reader, writer = await asyncio.open_unix_connection(params.control)
-    peer = Peer(runner)
-    while line := await reader.readline():
-        call = json.loads(line)
-        try:
-            answer = {"result": await getattr(peer, call["method"])(**call["arguments"])}
-        except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        writer.write(json.dumps(answer).encode() + b"\n")
-        await writer.drain()
-
-
 async def setup(params: Parameters, runner: NodeRunner) -> list[asyncio.Task[Any]]:
-    return [asyncio.create_task(serve(params, runner))]
+    return [asyncio.create_task(serve(params.control, Peer(runner)))]
 
 
 if __name__ == "__main__":
