@@ -289,7 +289,11 @@ class BlockingConnection:
 
     def _wait_readable(self, deadline: float | None) -> None:
         """Wait for bytes, no longer than the caller or the frame that has begun may take, and write what was posted."""
-        limits = [limit for limit in (deadline, completion_due(self._parser)) if limit is not None]
+        due = completion_due(self._parser)
+        if deadline is None and due is None and not self._unsent:
+            self._heed(self._readable.poll(), unsent=False)
+            return
+        limits = [limit for limit in (deadline, due) if limit is not None]
         unsent = bool(self._unsent)
         if unsent:
             limits.append(self._stalled_at())
@@ -300,10 +304,12 @@ class BlockingConnection:
         ready = self._readable.poll(1000 * max(0.0, min(limits) - now) if limits else None)
         if unsent:
             self._readable.modify(self._socket, select.POLLIN)
-        if unsent or len(ready) > 1 or (ready and ready[0][0] == self._posted):
-            self._write_posted()
+        self._heed(ready, unsent=unsent)
 
-    def _write_posted(self) -> None:
+    def _heed(self, ready: list[tuple[int, int]], *, unsent: bool) -> None:
+        """Write what was posted, before or while this thread waited."""
+        if not unsent and not any(fd == self._posted for fd, _ in ready):
+            return
         with contextlib.suppress(BlockingIOError):  # it was not what woke this thread
             os.eventfd_read(self._posted)
         self._write_on()

@@ -322,11 +322,12 @@ class Endpoints:
         if len(endpoint.queue) >= QUEUED:
             endpoint.refuse(delivery, f"{endpoint.kind} `{endpoint.name}` is overloaded: {QUEUED} requests wait")
             self.drop(delivery)
-        elif not self._link.send(Acknowledge(frame.delivery)):
-            self._forget(delivery)  # the connection has ended: nobody may run it
         else:
             endpoint.queue.append(delivery)
-            self._wake(endpoint)
+            self._wake(endpoint)  # the loop wakes meanwhile; it takes nothing before this lock is free
+            if not self._link.send(Acknowledge(frame.delivery)):  # the connection has ended: nobody may run it
+                endpoint.queue.pop()
+                self._forget(delivery)
 
     def _wake(self, endpoint: Endpoint) -> None:
         """Let the loop hand out, if somebody waits there. Under the lock."""
