@@ -1,6 +1,7 @@
 """Calls and goals through a real daemon, by programs that speak its protocol (docs/design/protocol.md, Sequences)."""
 
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from peppy.protocol import calls as frames
 from peppy.protocol.answers import Answer, EndpointOpened, GoalCancelled, GoalEndKept
 from peppy.protocol.blocking import BlockingConnection, connect
 from peppy.protocol.frame import ConnectionClosed, Received
-from peppy.protocol.frames import Done, Frame, Hello, Welcome
+from peppy.protocol.frames import Done, Ending, Frame, Hello, Welcome
 from peppy.protocol.payloads import sealed
 from peppy.ring import layout_hash
 
@@ -26,17 +27,25 @@ A = TypeVar("A", bound=Answer)
 WATCHDOG_SECS = 60.0
 HASHES = (1, 2)
 LARGE = 20 << 20
-GOAL = "00c0ffee00c0ffee"
+VIEWS = ("any", "cam")
+"""A slot that every camera passes."""
 
 
 class Program:
     """A standalone program on its own connection, or a command line."""
 
-    def __init__(self, daemon: LivingDaemon, role: str, name: str, slots: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self,
+        daemon: LivingDaemon,
+        role: str,
+        name: str,
+        slots: tuple[tuple[str, str], ...] = (),
+        state: str | None = None,
+    ) -> None:
         self._connection = BlockingConnection(connect(daemon_socket(daemon.home)))
         said = tuple((link_id, "node", node, "v1", True) for link_id, node in slots)
         hello = Hello(
-            PROTOCOL_VERSION, "0.1.0", layout_hash(), role, os.getpid(), name, "v1", f"{name}-1", None, (), said
+            PROTOCOL_VERSION, "0.1.0", layout_hash(), role, os.getpid(), name, "v1", f"{name}-1", state, (), said
         )
         self._connection.send(hello)
         self.receive(Welcome)
@@ -69,8 +78,10 @@ class Program:
 
 
 @contextmanager
-def program(daemon: LivingDaemon, role: str, name: str, *slots: tuple[str, str]) -> Iterator[Program]:
-    made = Program(daemon, role, name, slots)
+def program(
+    daemon: LivingDaemon, role: str, name: str, *slots: tuple[str, str], state: str | None = None
+) -> Iterator[Program]:
+    made = Program(daemon, role, name, slots, state)
     try:
         yield made
     finally:
@@ -85,7 +96,7 @@ def camera(shared: LivingDaemon) -> Iterator[Program]:
 
 @pytest.fixture
 def viewer(shared: LivingDaemon) -> Iterator[Program]:
-    with program(shared, "standalone", "view", ("any", "cam")) as made:
+    with program(shared, "standalone", "view", VIEWS) as made:
         yield made
 
 
@@ -140,29 +151,65 @@ def test_a_large_payload_passes_in_its_own_memory(viewer: Program, camera: Progr
 
 
 def test_a_goal_lives_is_cancelled_and_ends(viewer: Program, camera: Program):
+    goal_id = fire(viewer, camera)
+    viewer.send(frames.GetResult(2, goal_id, in_secs(60)))
+    viewer._connection.send(frames.CancelGoal(goal_id, in_secs(60)), 9)  # pyright: ignore[reportPrivateUsage]
+    assert camera.receive(frames.SignalGoal).goal_id == goal_id
+    camera.send(frames.GoalSignalled(goal_id))
+    assert viewer.answer(GoalCancelled).state == CancelState.SIGNALLED
+    camera.ask(frames.GoalEnded(goal_id, int(ResultStatus.CANCELLED)), GoalEndKept, b"result")
+    result, received = viewer.received(frames.GoalResult)
+    assert (result.status, result.instance_id, received.payload) == (ResultStatus.CANCELLED, "cam-1", b"result")
+
+
+def fire(viewer: Program, camera: Program) -> str:
+    """A goal of the viewer's is accepted; its id."""
+    goal_id = secrets.token_hex(8)
     serve(camera, "action", "track")
-    viewer.send(frames.Goal(1, GOAL, "any", "track", HASHES, in_secs(60)), b"goal")
+    viewer.send(frames.Goal(1, goal_id, "any", "track", HASHES, in_secs(60)), b"goal")
     camera.send(frames.Discovered(camera.receive(frames.Discover).number))
     delivery = camera.receive(frames.Deliver).delivery
     camera.send(frames.Acknowledge(delivery))
     camera.send(frames.Decision(delivery, True))
     viewer.receive(frames.Acknowledged)
     assert viewer.receive(frames.Decided).accepted
-    viewer.send(frames.GetResult(2, GOAL, in_secs(60)))
-    viewer._connection.send(frames.CancelGoal(GOAL, in_secs(60)), 9)  # pyright: ignore[reportPrivateUsage]
-    assert camera.receive(frames.SignalGoal).goal_id == GOAL
-    camera.send(frames.GoalSignalled(GOAL))
-    assert viewer.answer(GoalCancelled).state == CancelState.SIGNALLED
-    camera.ask(frames.GoalEnded(GOAL, int(ResultStatus.CANCELLED)), GoalEndKept, b"result")
-    result, received = viewer.received(frames.GoalResult)
-    assert (result.status, result.instance_id, received.payload) == (ResultStatus.CANCELLED, "cam-1", b"result")
+    return goal_id
+
+
+def test_a_goal_outlives_the_daemon_and_who_waits_for_its_result_gets_it(daemon: LivingDaemon):
+    with program(daemon, "standalone", "cam") as camera, program(daemon, "standalone", "view", VIEWS) as viewer:
+        goal_id = fire(viewer, camera)
+    daemon.kill()
+    daemon.start()
+    with (
+        program(daemon, "standalone", "view", VIEWS, state="running") as viewer,
+        program(daemon, "standalone", "cam", state="running") as camera,
+    ):
+        viewer.send(frames.GetResult(2, goal_id, in_secs(60)))
+        viewer.send(frames.FollowGoal(goal_id))
+        serve(camera, "action", "track")
+        camera.send(frames.GoalKept(goal_id, 1, "view-1"))
+        camera.ask(frames.GoalEnded(goal_id, int(ResultStatus.COMPLETED), 7), GoalEndKept, b"result")
+        result, received = viewer.received(frames.GoalResult)
+        assert (result.status, received.payload) == (ResultStatus.COMPLETED, b"result")
+        assert viewer.receive(frames.FeedbackEnd) == frames.FeedbackEnd(goal_id, 7)
+
+
+def test_a_program_that_says_that_it_ends_ends_its_goals(viewer: Program, camera: Program):
+    goal_id = fire(viewer, camera)
+    viewer.send(frames.GetResult(2, goal_id, in_secs(60)))
+    camera.send(Ending(None))
+    camera.close()
+    assert viewer.receive(frames.GoalResult).status == ResultStatus.ABANDONED
 
 
 def test_who_breaks_the_rules_is_alone_in_losing_its_connection(viewer: Program, camera: Program):
     serve(camera)
     call(viewer, 1)
     camera.receive(frames.Discover)
-    viewer.send(frames.Goal(1, GOAL, "any", "track", HASHES, in_secs(60)))  # the id of the call that is open
+    viewer.send(
+        frames.Goal(1, secrets.token_hex(8), "any", "track", HASHES, in_secs(60))
+    )  # the id of the call that is open
     with pytest.raises(ConnectionClosed):
         viewer.receive(frames.CallFailed)
     camera.send(frames.EndpointClose(1))
