@@ -331,11 +331,19 @@ class TestEnds:
 
     def test_an_action_whose_handle_is_dropped_is_served_no_more(self, arm: Told, pilot: Told) -> None:
         arm.call("drop_action", name="calibrate")
-        with pytest.raises(ToldError) as nobody:
-            pilot.call("fire_calibrate", timeout=0.5)
-        assert nobody.value.name == "ServiceUnreachable"
+        answers = {answer_of(pilot) for _ in range(3)}
+        assert answers <= {"action server closed", "ServiceUnreachable"}
+        assert "ServiceUnreachable" in answers
         arm.call("expose", name="calibrate")
         assert pilot.call("fire_calibrate")["accepted"]
+
+
+def answer_of(pilot: Told) -> str:
+    """What a goal for `calibrate` meets that is not accepted."""
+    try:
+        return pilot.call("fire_calibrate", timeout=0.2)["error_message"]
+    except ToldError as error:
+        return error.name
 
 
 def descriptors(told: Told) -> int:
