@@ -100,7 +100,7 @@ class Calls:
         """The end of a budget that begins now, on the clock of the loop. ValueError for no finite time from 0 on."""
         if not (math.isfinite(timeout) and timeout >= 0):
             raise ValueError(f"`timeout` is `{timeout}`, it must be a finite number of seconds from 0 on")
-        return asyncio.get_running_loop().time() + timeout
+        return self._node_loop().time() + timeout
 
     async def exchange(
         self,
@@ -134,7 +134,7 @@ class Calls:
         Raises PeppyError as the daemon says, ServiceTimeout at the deadline, ServiceUnreachable when there is no
         daemon then.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._node_loop()
         question = _Question(frame, loop.create_future())
         timer = loop.call_at(deadline, self._question_is_late, question, subject)
         try:
@@ -151,6 +151,11 @@ class Calls:
 
     # --- on the loop -------------------------------------------------------------------------------------------------
 
+    def _node_loop(self) -> asyncio.AbstractEventLoop:
+        """The node's: who waits in another one is told so by the first future."""
+        assert self._loop is not None, "calls have no loop before `start`"
+        return self._loop
+
     async def _exchange(
         self,
         frame: Call | Goal | GetResult,
@@ -159,7 +164,7 @@ class Calls:
         payload: Packed,
         fds: tuple[int, ...],
     ) -> Received:
-        loop = asyncio.get_running_loop()
+        loop = self._node_loop()
         future: asyncio.Future[Received] = loop.create_future()
         frame.deadline_ns = int(deadline * 1e9)
         call = _Exchange(frame, subject, payload, fds, future)
@@ -199,7 +204,7 @@ class Calls:
         if self._in_flight < IN_FLIGHT:
             self._in_flight += 1
             return
-        loop = asyncio.get_running_loop()
+        loop = self._node_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
         timer = loop.call_at(deadline, _fail, turn, subject.not_sent(IN_FLIGHT))

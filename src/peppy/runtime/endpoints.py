@@ -172,11 +172,11 @@ class Endpoints:
     def take_or_wait(self, endpoint: Endpoint, *, first: bool) -> "Delivery | asyncio.Future[Delivery | None] | None":
         """A request, or a future for one; None at the end. `first`: this caller had its turn before those who wait."""
         with self._lock:
-            if endpoint.ended:
+            if endpoint.ended or self._loop is None:
                 return None
             if (first or not endpoint.waiting) and (delivery := self._take(endpoint)) is not None:
                 return delivery
-            future: asyncio.Future[Delivery | None] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[Delivery | None] = self._loop.create_future()
             if first:
                 endpoint.waiting.appendleft(future)
             else:

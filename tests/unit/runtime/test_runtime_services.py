@@ -671,3 +671,18 @@ def test_poll_of_a_service_without_response_is_none(control: ControlThread, fake
         assert await task is None
 
     run(control, fake, claim)
+
+
+def test_calls_and_services_of_a_node_belong_to_its_loop(control: ControlThread, fake: FakeDaemon):
+    async def claim(server: Server) -> None:
+        node: Any = server
+        service: ConsumedService[None] = ConsumedService("left", "zoom", EMPTY, EMPTY, None)
+
+        def elsewhere(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+            with pytest.raises(RuntimeError, match="different loop"):
+                asyncio.run(work())
+
+        await asyncio.to_thread(elsewhere, lambda: service.poll(node, b"", 5.0))
+        await asyncio.to_thread(elsewhere, lambda: server.service.handle_next_request(node, server.echo))
+
+    run(control, fake, claim)
