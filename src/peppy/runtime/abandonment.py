@@ -26,6 +26,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
+        self._have_ended = False
         self._raised = False
         self._returned = False
 
@@ -37,17 +38,18 @@ class Workers:
         task.add_done_callback(lambda done: self._end(done, ended))
 
     def leave(self, task: "asyncio.Task[Any]") -> bool:
-        """`task` turns to the next goal without having ended; whether it was a worker of this one."""
+        """`task` waits for the next goal, though it may come back to this one. Whether all others, who were there, have
+        ended: it is not asked what a lone task means to do."""
         if task not in self._running:
             return False
         self._running.remove(task)
-        self._returned = True
-        return True
+        return self._have_ended and not self._running
 
     def _end(self, task: "asyncio.Task[Any]", ended: Callable[[], None]) -> None:
         if task not in self._running:
             return
         self._running.remove(task)
+        self._have_ended = True
         if task.cancelled():
             pass
         elif task.exception() is None:

@@ -194,8 +194,8 @@ class Goals:
             goal.workers.add(task, lambda: self._workers_ended(goal))
 
     def turn_to_next(self, task: "asyncio.Task[Any]", waiting_in: CodeType) -> None:
-        """An accept loop is about to wait for the next goal, in a coroutine function of this code: it does not work on
-        earlier ones any more, though its variables may still name one."""
+        """An accept loop is about to wait for the next goal, in a coroutine function of this code: earlier goals do not
+        wait for it any more, if others have worked on them."""
         self.accept_loops[task] = waiting_in
         for goal in list(self._live.values()):
             if goal.workers.leave(task):

@@ -42,6 +42,13 @@ async def loop_that_waits_for_its_worker(handle: Handle, work: Work) -> None:
         await asyncio.create_task(work(ctx))
 
 
+async def loop_that_says_hello(handle: Handle, work: Work) -> None:
+    """It works on every goal, for a moment."""
+    while (ctx := await handle._next_goal(accept_all)) is not None:
+        await ctx.publish_feedback(0)
+        spawn(work(ctx))
+
+
 async def loop_that_works_itself(handle: Handle, work: Work) -> None:
     while (ctx := await handle._next_goal(accept_all)) is not None:
         await work(ctx)
@@ -60,7 +67,7 @@ LOOPS = (
     loop_with_a_cell,
     loop_over_a_generator,
     loop_that_waits_for_its_worker,
-    loop_that_works_itself,
+    loop_that_says_hello,
     loop_through_arguments,
 )
 
@@ -83,7 +90,21 @@ def test_a_worker_that_returned_has_abandoned_its_goal_whatever_the_accept_loop_
     on_loop(claim)
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+def test_a_loop_that_works_itself_may_come_back_to_a_goal_until_its_variable_names_the_next() -> None:
+    async def claim(bench: Bench) -> None:
+        async def work(ctx: Context) -> None:
+            await ctx.publish_feedback(1)
+
+        goal_id = await begin(bench, work, loop_that_works_itself)
+        await bench.looked()
+        assert bench.is_live(goal_id)
+        bench.send()
+        assert await bench.ended(goal_id) is ABANDONED
+
+    on_loop(claim)
+
+
+@pytest.mark.parametrize("loop", [*LOOPS, loop_that_works_itself])
 def test_a_running_worker_keeps_its_goal(loop: Any) -> None:
     async def claim(bench: Bench) -> None:
         async def work(ctx: Context) -> None:
