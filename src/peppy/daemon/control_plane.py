@@ -159,6 +159,8 @@ class ControlPlane:
         assert isinstance(frame, Withdraw)
         if (question := party.questions.get(frame.call_id)) is not None:
             self._drop(question)
+        elif (goal := party.accepted.pop(frame.call_id, None)) is not None:  # the two have crossed
+            self._goals.unwanted(goal)
         return False
 
     def _drop(self, question: Call | Poll) -> None:

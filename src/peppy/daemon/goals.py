@@ -27,6 +27,9 @@ WINDOW_SECS = 5.0
 POLLS = 256
 """Questions for one result that wait at a time."""
 
+ACCEPTED = 256
+"""Goals whose acceptance a client may not have heard of yet."""
+
 POSITION_UNKNOWN = -1
 Route = Callable[[Party, Received], bool]
 
@@ -90,8 +93,16 @@ class GoalTable:
             goal.row, goal.ticket = frame.claim[3:5]
             if not call.given_up:
                 self._add_follower(goal, call.caller)
+        if not call.given_up:
+            self._remember(call.caller, call.call_id, goal)
         self._signal_again(goal)
         return goal
+
+    @staticmethod
+    def _remember(client: Party, call_id: int, goal: Goal) -> None:
+        client.accepted[call_id] = goal
+        if len(client.accepted) > ACCEPTED:
+            del client.accepted[next(iter(client.accepted))]
 
     def _become_live(self, goal: Goal, server: Party, endpoint: Endpoint | None, observer: Observer | None) -> None:
         goal.instance_id = server.session.instance_id
@@ -102,10 +113,15 @@ class GoalTable:
             endpoint.live += 1
 
     def unwanted(self, goal: Goal) -> None:
-        """The client gave up before its goal was accepted: the worker starts with its cancel flag set."""
-        assert goal.server is not None
+        """The client gave up before it knew that its goal was accepted: the worker's cancel flag is set."""
+        if goal.server is None:
+            return
         goal.server.session.send(frames.SignalGoal(goal.goal_id))
         self._leave_row(goal)
+        if goal.client is not None:
+            goal.followers.discard(goal.client)
+            goal.client.follows.discard(goal)
+            goal.client = None
 
     def _leave_row(self, goal: Goal) -> None:
         if goal.stream_id and goal.ticket and goal.server is not None:

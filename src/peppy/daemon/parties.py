@@ -55,6 +55,7 @@ class Party:
     process has, and what it wrote before is still being read. `answered` are its last questions that were answered,
     `settled` the same as of its last reconnect: it may ask them again when their answers got lost. `routes` are the
     endpoints that its slots call directly, by `link_id` and member: slots and nodes do not change while processes live.
+    `accepted` are its last goals by call id: it may give one up while it is being told.
     """
 
     session: PartySession
@@ -69,6 +70,7 @@ class Party:
     answered: deque[int] = field(default_factory=lambda: deque[int](maxlen=OPEN_QUESTIONS))
     settled: Collection[int] = ()
     routes: "dict[tuple[str, Key], Endpoint]" = field(default_factory=dict[tuple[str, Key], "Endpoint"])
+    accepted: "dict[int, Goal]" = field(default_factory=dict[int, "Goal"])
     deliveries: "dict[int, Call]" = field(default_factory=dict[int, "Call"])
     serves: "set[Goal]" = field(default_factory=set["Goal"])
     follows: "set[Goal]" = field(default_factory=set["Goal"])

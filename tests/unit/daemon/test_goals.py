@@ -241,6 +241,39 @@ def test_a_goal_that_is_accepted_after_its_client_gave_up_is_cancelled_from_the_
     with_plane(claim)
 
 
+def test_a_client_that_gives_up_while_it_is_told_of_its_goal_cancels_it():
+    async def claim(plane: Plane) -> None:
+        client, server = parted(plane)
+        live_with_feedback(plane, client, server)
+        plane.say(client, frames.Withdraw(1))
+        plane.say(client, frames.Withdraw(1))
+        assert server.take() == [frames.SignalGoal(GOAL), RowLeft(STREAM, 4, 99)]
+        complete(plane, server)
+        assert client.sent == []
+        plane.fire(client, 2, OTHER)
+        plane.say(server, frames.Decision(plane.acknowledge(server), True))
+        complete(plane, server, goal_id=OTHER)
+        server.take()
+        plane.say(client, frames.Withdraw(2))
+        assert server.sent == []
+
+    with_plane(claim)
+
+
+def test_only_so_many_accepted_goals_are_remembered_for_who_gives_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(goals, "ACCEPTED", 2)
+
+    async def claim(plane: Plane) -> None:
+        client, server = parted(plane)
+        for number in (1, 2, 3):
+            live(plane, client, server, id_of(number), number)
+        for number in (1, 2, 3):
+            plane.say(client, frames.Withdraw(number))
+        assert server.sent == [frames.SignalGoal(id_of(2)), frames.SignalGoal(id_of(3))]
+
+    with_plane(claim)
+
+
 def test_a_goal_that_is_rejected_after_its_client_gave_up_is_forgotten():
     async def claim(plane: Plane) -> None:
         client, server = parted(plane)
