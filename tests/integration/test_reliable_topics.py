@@ -83,6 +83,7 @@ def filled(run: Callable[..., Told]) -> tuple[Told, Told]:
     follower, commander = run("follower", "f1"), run("commander", "c1")
     follower.call("subscribe", topic="any_sure")
     assert commander.call("emit", topic="sure", count=DEPTH) == DEPTH
+    eventually(lambda: commander.call("stats", topic="sure")["readers"] == 1)
     return commander, follower
 
 
@@ -132,6 +133,13 @@ def test_a_killed_reader_lets_go_although_the_daemon_is_dead(stack: Stack, run: 
     finally:
         stack.daemon.start()
     eventually(lambda: stack.daemon.instance_row("c1").state == "running")
+    another = run("follower", "f2")  # the stream that the next daemon was told of is as good
+    another.call("subscribe", topic="any_sure")
+    eventually(lambda: commander.call("stats", topic="sure")["readers"] == 1)
+    emitting = commander.ask("emit", topic="sure", count=2 * DEPTH)
+    found = numbers(another.call("take_until", last=3 * DEPTH + 1))
+    assert found == list(range(found[0], 3 * DEPTH + 2))
+    commander.answer(emitting)
 
 
 def test_a_reader_that_ends_lets_the_waiting_writer_go_on(run: Callable[..., Told]) -> None:
