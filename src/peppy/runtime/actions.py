@@ -227,7 +227,7 @@ class ClientHandle(Generic[F, R]):
             received = await calls.exchange(frame, subject, deadline, request, doorbell)
             decided = _decided(received)
             try:
-                if feedback is not None:
+                if feedback is not None and decided.accepted:
                     feedback.attach(decided, received.fds)
             finally:
                 close_all(received.fds)
@@ -235,6 +235,8 @@ class ClientHandle(Generic[F, R]):
             if feedback is not None:
                 feedback.close()
             raise
+        if feedback is not None and not decided.accepted:
+            feedback.close()
         return cls(node_runner, action, goal_id, decided, feedback)
 
     async def cancel_goal(self, timeout: float) -> CancelResponse:
@@ -262,8 +264,8 @@ class ClientHandle(Generic[F, R]):
         return self._action.response(self._core_node, self._instance_id, status, data)
 
     async def _next_feedback(self) -> F:
-        if self._feedback is None or not self.data.accepted:
-            raise ActionFeedbackClosed(f"goal `{self._goal_id}` has no feedback")
+        if self._feedback is None:
+            raise ActionFeedbackClosed(f"action `{self._action.name}` has no feedback")
         return await self._feedback.next()
 
     def _feedback_lost(self) -> int:

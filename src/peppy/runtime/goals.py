@@ -6,6 +6,7 @@ loop is; `_lock` guards what both use. Everything else belongs to the loop.
 """
 
 import asyncio
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from types import CodeType
 from typing import Any
 
 from peppy.codec import EncodedPayload
+from peppy.errors import PeppyError
 from peppy.model.goals import ResultStatus
 from peppy.protocol.calls import GoalSignalled, SignalGoal
 from peppy.protocol.frame import Received
@@ -97,11 +99,11 @@ class Goals:
         for goal in list(self._live.values()):
             self.abandon(goal)
         with self._lock:
-            settled = [ending.settled.wait() for ending in self._endings.values()]
+            endings = list(self._endings.values())
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                for wait in settled:
-                    await wait
+                for ending in endings:
+                    await ending.settled.wait()
         self.rings.close()
         if self._looking is not None:
             self._looking.cancel()
@@ -121,11 +123,14 @@ class Goals:
 
     def _tell(self, ending: Ending) -> None:
         """Under the lock, on any thread."""
+        goal_id = ending.goal.goal_id
 
         def answered(answer: object) -> None:
-            if answer is not None:  # an error too: a daemon that will not have it never will
+            if isinstance(answer, PeppyError):  # it never will: the outcome is lost
+                print(f"[ERROR] the daemon refuses the outcome of goal `{goal_id}`: {answer}", file=sys.stderr)
+            if answer is not None:
                 with self._lock:
-                    self._endings.pop(ending.goal.goal_id, None)
+                    self._endings.pop(goal_id, None)
                     ending.result.close()
             call_on(self.loop, ending.settled.set)
 

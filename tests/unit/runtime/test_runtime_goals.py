@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from goals_bench import GOAL, RESULT, Bench, Context, accept_all, on_loop, spawn
 
+from peppy.errors import PeppyError
 from peppy.model.goals import ResultStatus
 from peppy.protocol.calls import Decision, GoalKept, GoalSignalled, SignalGoal
 from peppy.protocol.frame import Received
@@ -319,5 +320,21 @@ def test_the_result_travels_as_it_was_encoded() -> None:
         _, ctx = await accepted(bench)
         await ctx.complete(True)
         assert payloads == [RESULT.encode(True)]
+
+    on_loop(claim)
+
+
+def test_an_outcome_that_the_daemon_refuses_is_said_and_forgotten(capfd: pytest.CaptureFixture[str]) -> None:
+    async def claim(bench: Bench) -> None:
+        def refuse(_frame: Any, answered: Any, *_more: Any) -> int:
+            answered(PeppyError("it is not yours", kind="NotFound"))
+            return 1
+
+        bench.link.request = refuse  # type: ignore[method-assign]
+        goal_id, ctx = await accepted(bench)
+        await ctx.complete(True)
+        bench.link.generation = 2
+        bench.goals.register_again()
+        assert capfd.readouterr().err.count(goal_id) == 1
 
     on_loop(claim)
