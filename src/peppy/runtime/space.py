@@ -8,6 +8,7 @@ import asyncio
 import os
 import select
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator
@@ -37,6 +38,7 @@ class SpaceQueue:
         self._closed = False
         self.waits = 0
         self.timeouts = 0
+        _queues.add(self)
 
     def put_at_once(self, write: Write) -> bool:
         """Write if nobody waits and there is room; whatever else `write` raises comes through."""
@@ -104,6 +106,11 @@ class SpaceQueue:
                 os.eventfd_write(self._space, 1)
             else:
                 os.close(self._space)
+
+    def _forked(self) -> None:
+        """In a fork child: threads that held the lock or waited are the parent's. The core refuses every write."""
+        self._lock = threading.RLock()
+        self._waiting.clear()
 
     def _enter(self, turn: "_Turn") -> None:
         with self._lock:
@@ -192,3 +199,14 @@ class _TaskTurn(_Turn):
             if space is not None:
                 self._loop.remove_reader(space)
             self._woken = self._loop.create_future()
+
+
+_queues: weakref.WeakSet[SpaceQueue] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for queue in _queues:
+        queue._forked()  # pyright: ignore[reportPrivateUsage]
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,6 +1,7 @@
 """What writers of `reliable` and `critical` topics are promised (docs/reference/qos.md, Back-pressure)."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -198,6 +199,36 @@ def test_a_writer_that_closes_refuses_those_that_wait():
     before = len(list(Path("/proc/self/fd").iterdir()))
     on_loop(claim)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_fork_child_is_refused_whatever_its_parents_threads_were_doing():
+    async def claim(bench: Bench) -> None:
+        writer = bench.waiting_writer()
+        put(writer, 1)
+        assert writer._queue is not None
+        holding, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            assert writer._queue is not None
+            with writer._queue.nobody_writes():
+                holding.set()
+                release.wait(60)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        holding.wait(60)
+        child = os.fork()
+        if child == 0:
+            error = _error(lambda: put(writer, 2))
+            os._exit(0 if isinstance(error, RuntimeError) and "fork" in str(error) else 1)
+        _, status = os.waitpid(child, 0)
+        release.set()
+        thread.join()
+        assert status == 0
+        put(writer, 2)
+        assert writer.stats().published == 2
+
+    on_loop(claim)
 
 
 def _error(call: Callable[[], Any]) -> Exception | None:
