@@ -9,6 +9,7 @@ from daemon.entries import WHEELS, instance, node
 from peppy.daemon.registry import Artifact, Registry
 from peppy.daemon.stack_state import StateKeeper, boot_id, described, restored_instance, restored_node
 from peppy.errors import PeppyError
+from peppy.manifest.interface import parse_interface
 from peppy.model.lifecycle import Stage, State
 from peppy.model.node import Language
 from peppy.process.records import Pids, ProcessId
@@ -20,6 +21,9 @@ def full_registry() -> Registry:
     entry = registry.put_node(node(stage=Stage.READY))
     entry.artifact = Artifact("d" * 64, "0.1.0", "abc")
     entry.add_log, entry.build_log = "/a", "/b"
+    text = '{ peppy_schema: "interface_v1", manifest: { name: "drive", tag: "v1" } } // caf\u00e9'
+    drive = parse_interface(text.encode(), "the interface document of a node")
+    entry.interfaces = {drive.interface.reference: drive}
     live = instance("live", 4, State.RUNNING)
     live.pids = Pids(ProcessId(10, 11), ProcessId(12, 13))
     live.arguments = {"rate": 2.0}

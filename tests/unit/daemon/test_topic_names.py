@@ -5,13 +5,15 @@ import dataclasses
 import pytest
 
 from daemon.entries import WHEELS, instance, node
+from peppy.daemon.member_names import known_member
 from peppy.daemon.registry import Registry
 from peppy.daemon.standalone import OpenedTopic, StandaloneProgram, opened_topic
 from peppy.daemon.topic_names import known_topic, live_topics, watched_topic
 from peppy.errors import PeppyError
+from peppy.manifest.interface import parse_interface
 from peppy.model.lifecycle import State
 from peppy.model.names import Reference, stable_hash
-from peppy.model.node import Topic
+from peppy.model.node import Conformance, Service, Topic
 from peppy.model.qos import QoSProfile
 from peppy.protocol.frames import StreamOpen
 
@@ -116,3 +118,76 @@ def test_a_node_that_does_not_run_is_named_in_the_hint(registry: Registry):
     with pytest.raises(PeppyError) as raised:
         known_topic(registry, "frames")
     assert raised.value.hint == "run `peppy node run camera:v1`"
+
+
+# --- inherited members -----------------------------------------------------------------------------------------------
+
+DRIVE = parse_interface(
+    b"""{ peppy_schema: "interface_v1", manifest: { name: "drive", tag: "v1" },
+          interfaces: { topics: [{ name: "speed" }, { name: "heat" }], services: [{ name: "halt" }] } }""",
+    "drive.json5",
+)
+
+
+@pytest.fixture
+def conforming(registry: Registry) -> Registry:
+    """Wheels inherit `speed`, `heat` and service `halt` from `drive:v1`, and have a service `halt` of their own."""
+    entry = registry.nodes[WHEELS]
+    claim = Conformance(DRIVE.interface.reference)
+    entry.manifest = dataclasses.replace(
+        entry.manifest, conforms_to=(claim,), exposed_services=(Service("halt", None, None),)
+    )
+    entry.interfaces = {claim.interface: DRIVE}
+    return registry
+
+
+def test_inherited_topics_are_listed_with_their_interface(conforming: Registry):
+    assert [found.address for found in live_topics(conforming)] == [
+        *("left/speed", "left/fault", "left/drive:v1/speed", "left/drive:v1/heat"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("left/speed", "left/speed"),
+        ("left/drive:v1/speed", "left/drive:v1/speed"),
+        ("drive:v1/speed", "left/drive:v1/speed"),
+        ("heat", "left/drive:v1/heat"),
+        ("left/heat", "left/drive:v1/heat"),
+    ],
+)
+def test_what_is_unambiguous_is_found(conforming: Registry, text: str, address: str):
+    found = known_topic(conforming, text)
+    assert found.address == address
+    assert watched_topic(conforming, text) == ("left", address.partition("/")[2], True)
+    assert found.key == address.partition("/")[2]
+
+
+def test_a_name_that_a_node_has_and_inherits_is_refused_with_both_addresses(conforming: Registry):
+    with pytest.raises(PeppyError) as raised:
+        known_topic(conforming, "speed")
+    assert raised.value.message == "`speed` is one of 2 topics: `left/speed`, `left/drive:v1/speed`"
+    with pytest.raises(PeppyError) as raised:
+        known_member(conforming, "service", "halt")
+    assert raised.value.message == "`halt` is one of 2 services: `left/halt`, `left/drive:v1/halt`"
+
+
+@pytest.mark.parametrize("text", ["left/halt", "left/drive:v1/halt", "drive:v1/halt"])
+def test_services_are_addressed_alike(conforming: Registry, text: str):
+    found = known_member(conforming, "service", text)
+    assert found.interface == ("drive:v1" if "drive" in text else None)
+
+
+def test_an_inherited_topic_is_waited_for(conforming: Registry):
+    assert watched_topic(conforming, "right/drive:v1/speed") == ("right", "drive:v1/speed", False)
+    assert watched_topic(conforming, "right/heat") == ("right", "drive:v1/heat", False)
+    assert watched_topic(conforming, "right/speed") == ("right", "speed", False)
+
+
+@pytest.mark.parametrize("text", ["left/drive:v2/speed", "left/drive:v1/sped", "drive:v1/", "left//speed"])
+def test_no_other_interface_is_meant(conforming: Registry, text: str):
+    for find in (known_topic, watched_topic):
+        with pytest.raises(PeppyError) as raised:
+            find(conforming, text)
+        assert raised.value.kind == "NotFound"

@@ -8,7 +8,9 @@ import pytest
 
 from peppy.errors import InvalidInput
 from peppy.gen.package import generate, module_counts
+from peppy.manifest.interface import parse_interface
 from peppy.manifest.node import parse_node
+from peppy.model.interface import Interface
 from peppy.model.node import NodeManifest
 
 WHEEL = Path("/tmp/peppy_stack.whl")
@@ -144,3 +146,77 @@ def test_the_project_depends_on_the_packed_wheel_by_its_path() -> None:
     expected = "peppy-stack @ file:///home/some%20body/cache/peppy_stack-0.1.0+abc-cp311-abi3-linux_x86_64.whl"
     assert isinstance(text, str)
     assert expected in text
+
+
+# --- interfaces ------------------------------------------------------------------------------------------------------
+
+CLAIMS = '{topics: {emits: [{name: "image"}]}, conforms_to: [{name: "face-to", tag: "v1.0"}]}'
+THROUGH = '{interfaces: [{name: "face-to", tag: "v1.0", link_id: "f"}]}'
+FACE = '{topics: [{name: "image"}, {name: "Image"}], services: [{name: "zoom"}], actions: [{name: "track"}]}'
+
+
+def interface(members: str = FACE, name: str = "face-to", tag: str = "v1.0") -> Interface:
+    text = f'{{peppy_schema: "interface_v1", manifest: {{name: "{name}", tag: "{tag}"}}, interfaces: {members}}}'
+    return parse_interface(text.encode(), "face.json5").interface
+
+
+def conforming(manifest: NodeManifest, *interfaces: Interface) -> dict[str, Any]:
+    known = {each.reference: each for each in interfaces}
+    return generate(manifest, {}, known, sha256="0" * 64, peppy_wheel=WHEEL)
+
+
+def below(files: dict[str, Any], category: str) -> list[str]:
+    root = f"libs/peppygen/peppygen/{category}/"
+    return sorted(path.removeprefix(root) for path in files if path.startswith(root) and "__init__" not in path)
+
+
+def test_inherited_members_are_in_the_package_of_their_interface_and_tag() -> None:
+    files = conforming(node(CLAIMS), interface())
+    assert below(files, "emitted_topics") == ["face_to/v1_0/image.py", "face_to/v1_0/image_1.py", "image.py"]
+    assert below(files, "exposed_services") == ["face_to/v1_0/zoom.py"]
+    assert below(files, "exposed_actions") == ["face_to/v1_0/track.py"]
+    assert module_counts(files) == {
+        "emitted_topics": 3,
+        "consumed_topics": 0,
+        "exposed_services": 1,
+        "consumed_services": 0,
+        "exposed_actions": 1,
+        "consumed_actions": 0,
+    }
+
+
+def test_packages_of_interfaces_share_no_name_with_modules_or_each_other() -> None:
+    manifest = node(
+        '{topics: {emits: [{name: "a_b"}]}, conforms_to: [{name: "a-b", tag: "v1"}, {name: "A_B", tag: "v1"},'
+        '{name: "a-b", tag: "v2"}]}'
+    )
+    members = '{topics: [{name: "x"}]}'
+    claimed = [interface(members, name, tag) for name, tag in (("a-b", "v1"), ("A_B", "v1"), ("a-b", "v2"))]
+    files = conforming(manifest, *claimed)
+    assert below(files, "emitted_topics") == ["a_b.py", "a_b_1/v1/x.py", "a_b_1/v2/x.py", "a_b_2/v1/x.py"]
+    assert '"A_B:v1"' in files["libs/peppygen/peppygen/emitted_topics/a_b_2/v1/x.py"]
+
+
+def test_an_interface_slot_reaches_the_members_of_the_interface() -> None:
+    consumes = ", ".join(
+        f'{kind}: {{consumes: [{{link_id: "f", name: "{name}"}}]}}'
+        for kind, name in (("topics", "Image"), ("services", "zoom"), ("actions", "track"))
+    )
+    files = conforming(node(f"{{{consumes}}}", THROUGH), interface())
+    assert modules(files) == [
+        "consumed_actions/f_track.py",
+        "consumed_services/f_zoom.py",
+        "consumed_topics/f_image.py",
+    ]
+    assert (
+        'ConsumedTopic("f", "Image", _PLAN, "face-to:v1.0")'
+        in files["libs/peppygen/peppygen/consumed_topics/f_image.py"]
+    )
+
+
+def test_a_member_that_the_interface_lacks_is_named_beside_those_it_has() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        conforming(node('{services: {consumes: [{link_id: "f", name: "image"}]}}', THROUGH), interface())
+    assert [(problem.kind, problem.hint) for problem in caught.value.details] == [
+        ("DependencyNotExposed", "services of `face-to:v1.0`: `zoom`"),
+    ]

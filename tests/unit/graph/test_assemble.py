@@ -137,6 +137,34 @@ def test_an_interface_that_is_not_cached_is_reported_wherever_it_is_named() -> N
     ]
 
 
+def pinned(view: NodeManifest, slot: str | None, claim: str | None) -> NodeManifest:
+    """The same node with digests for its interface slots and its claims."""
+    return replace(
+        view,
+        slots=tuple(replace(each, sha256=slot) for each in view.slots),
+        conforms_to=tuple(replace(each, sha256=claim) for each in view.conforms_to),
+    )
+
+
+def test_a_pin_must_be_the_digest_of_the_cached_document_in_slots_and_claims() -> None:
+    view = node("view:v1", via={"source": "image_source:v1"}, claims=("image_source:v1",))
+    assert found(pinned(view, DIGEST, DIGEST)) == []
+    problems = found(pinned(view, "a" * 64, "b" * 64))
+    assert [(problem.kind, problem.path) for problem in problems] == [
+        ("InterfaceDigest", "manifest.depends_on.interfaces[0].sha256"),
+        ("InterfaceDigest", "interfaces.conforms_to[0].sha256"),
+    ]
+    assert "a" * 64 in problems[0].message
+    assert DIGEST in problems[0].message
+
+
+def test_all_errors_of_a_broken_document_are_reported_once() -> None:
+    errors = (Problem("MissingKey", "one", "x.json5", 1, 2), Problem("UnknownKey", "two", "x.json5", 3, 4))
+    cache = {IMAGE: CachedInterface(None, DIGEST, errors)}
+    view = node("view:v1", via={"source": "image_source:v1"}, claims=("image_source:v1",), reads=(("source", "x"),))
+    assert check_add(pinned(view, "a" * 64, None), {}, cache) == list(errors)
+
+
 def test_a_node_with_the_path_of_another_one_is_refused() -> None:
     (problem,) = found(node("a_b:c"), node("a:b_c"))
     assert problem.kind == "PathKeyCollision"
@@ -255,3 +283,19 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_others_were_generated_from_is_a_change(change: dict[str, object]) -> None:
     assert not interfaces_unchanged(CAM, replace(CAM, **change))
+
+
+INHERITED_CHANGES = {
+    "another format": (Topic("image", QoSProfile.Standard, MessageFormat((Y, X))),),
+    "another profile": (Topic("image", QoSProfile.Reliable, POINT),),
+    "a topic less": (),
+}
+
+
+@pytest.mark.parametrize("topics", INHERITED_CHANGES.values(), ids=INHERITED_CHANGES)
+def test_what_a_node_inherits_belongs_to_what_others_were_generated_from(topics: tuple[Topic, ...]) -> None:
+    before = {IMAGE: SOURCE}
+    assert interfaces_unchanged(CAM, CAM, before, {IMAGE: replace(SOURCE, labels=("new",))})
+    assert not interfaces_unchanged(CAM, CAM, before, {IMAGE: replace(SOURCE, topics=topics)})
+    unclaimed = replace(CAM, conforms_to=())
+    assert interfaces_unchanged(unclaimed, unclaimed, before, {IMAGE: replace(SOURCE, topics=topics)})
