@@ -147,7 +147,7 @@ class Connection:
         """Read once; False when nothing is there."""
         size = 0 if self._drained else feed_from(self._socket, self._parser)
         self._drained = size < READ_SIZE
-        if not size:
+        if not size and self._parser.incomplete_since is not None:
             check_complete(self._parser, time.monotonic())
         return size > 0
 
@@ -177,11 +177,13 @@ class Connection:
         handle, served = self._handle, self._served
         if handle is None or served is None or served.done():
             return
+        parser = self._parser
         try:
             for _ in range(AT_ONCE):
-                while (received := self._parser.next()) is None:
+                while (received := parser.next()) is None:
                     if self.closed or not self._read():
-                        self._wait_for_rest(completion_due(self._parser))
+                        if self._late is not None or parser.incomplete_since is not None:
+                            self._wait_for_rest(completion_due(parser))
                         return
                 handle(received)
             self._loop.call_soon(self._hand_out)

@@ -9,6 +9,7 @@ import os
 import struct
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple, Protocol, cast
 
@@ -117,6 +118,24 @@ def _decoder(kind: type[Frame]) -> msgspec.msgpack.Decoder[Frame]:
     return msgspec.msgpack.Decoder(kind)
 
 
+class _Shape(NamedTuple):
+    """What has to be known of a type to read its frames that come without descriptors."""
+
+    kind: type[Frame]
+    carries: bool
+    numbered: bool
+    decode: Callable[[bytes | bytearray], Frame]
+
+
+@cache
+def _shape(number: int) -> _Shape | None:
+    """None for a type that does not exist or needs descriptors."""
+    kind = FRAMES.get(number)
+    if kind is None or 0 not in kind.descriptors:
+        return None
+    return _Shape(kind, kind.carries, numbered(kind), _decoder(kind).decode)
+
+
 class _Batch(NamedTuple):
     """Descriptors of one read, with the part of the stream that the read gave."""
 
@@ -146,7 +165,7 @@ class Parser:
 
     def __init__(self, allowed: frozenset[type[Frame]] | None = None) -> None:
         self._allowed = allowed
-        self._buffer = bytearray()
+        self._buffer: bytes | bytearray = b""  # what one read gave, as long as that is whole frames
         self._offset = 0  # of the buffer's first byte in the stream: a frame always starts there
         self._prefix: _Prefix | None = None
         self._batches: deque[_Batch] = deque()
@@ -160,12 +179,22 @@ class Parser:
         if self.incomplete_since is None:
             self.incomplete_since = self._fed_at
         start = self._offset + len(self._buffer)
-        self._buffer += data
+        if not self._buffer:
+            self._buffer = data
+        elif isinstance(self._buffer, bytearray):
+            self._buffer += data
+        else:
+            self._buffer = bytearray(self._buffer) + data
         if fds or truncated:
             self._batches.append(_Batch(start, start + len(data), fds, truncated))
 
     def next(self) -> Received | None:
         """The next whole frame, or None. Raises `ProtocolViolation`; all descriptors held are closed then."""
+        if not self._batches:
+            if not self._buffer:
+                return None
+            if self._prefix is None and (received := self._plain()) is not None:
+                return received
         try:
             return self._next()
         except ProtocolViolation:
@@ -181,9 +210,36 @@ class Parser:
         for batch in self._batches:
             close_all(batch.fds)
         self._batches.clear()
-        self._buffer.clear()
+        self._buffer = b""
         self._prefix = None
         self.incomplete_since = None
+
+    def _plain(self) -> Received | None:
+        """The whole frame at the front when nothing is special about it; whatever is, `_next` looks at in detail."""
+        buffer = self._buffer
+        if len(buffer) < PREFIX.size:
+            return None
+        length, header_length, number, fds, request_id = PREFIX.unpack_from(buffer)
+        end, end_of_array = _LENGTH_FIELD + length, PREFIX.size + header_length
+        shape = _shape(number)
+        if shape is None or fds or not header_length or not end_of_array <= end <= len(buffer) or length > MAX_FRAME:
+            return None
+        kind, carries, is_numbered, decode = shape
+        if is_numbered != (request_id > 0) or not (carries or end_of_array == end):
+            return None
+        if self._allowed is not None and kind not in self._allowed:
+            return None
+        try:
+            frame = decode(buffer[PREFIX.size : end_of_array])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        payload = b""
+        if carries:
+            payload = bytes(buffer[end_of_array:end])
+            if cast(_Carrying, frame).beside >= 0 or len(payload) > INSIDE:
+                return None
+        self._consume(end)
+        return Received(frame, request_id, (), False, payload)
 
     def _next(self) -> Received | None:
         if self._prefix is None:
@@ -263,7 +319,13 @@ class Parser:
                 raise ProtocolViolation(f"{len(batch.fds)} descriptors came without a frame to ride on")
 
     def _consume(self, size: int) -> None:
-        del self._buffer[:size]
+        buffer = self._buffer
+        if size == len(buffer):
+            self._buffer = b""
+        elif isinstance(buffer, bytearray):
+            del buffer[:size]  # moves nothing, however many small frames one read has brought
+        else:
+            self._buffer = bytearray(memoryview(buffer)[size:])
         self._offset += size
         self._prefix = None
         self.incomplete_since = self._fed_at if self._buffer else None
