@@ -41,10 +41,11 @@ def server() -> dict[str, Any]:
 
 
 def caller() -> dict[str, Any]:
-    """A node that uses all that `server` offers."""
+    """A node that uses all that `server` offers, through a slot that is bound to it when it is started."""
     run_cmd = [sys.executable, "caller.py"]
     slots = {"server": "bench_server"}
     node = _node("bench_caller", {}, slots, [("server", "imu")], run_cmd, {"control": "string"})
+    del node["manifest"]["depends_on"]["nodes"][0]["from_any"]
     node["interfaces"] |= {
         "services": {"consumes": [{"link_id": "server", "name": "echo"}]},
         "actions": {"consumes": [{"link_id": "server", "name": name} for name in ("hold", "watch")]},

@@ -22,6 +22,7 @@ from peppy.protocol.frames import Frame, NodeAdd, NodeBuild, NodeRun, NodeStop, 
 
 NODES = Path(__file__).parent / "nodes"
 LIMIT = 120.0
+Pairs = tuple[tuple[str, str], ...]
 
 
 class Instance:
@@ -85,14 +86,14 @@ class Stack:
         self._add("server", manifests.server())
         self._add("caller", manifests.caller())
         server = self._run_told("server")
-        return self._run_told("caller"), server
+        return self._run_told("caller", ("server", "server")), server
 
     def ask(self, request: Frame) -> Any:
         return self._client.call(request, timeout=LIMIT)
 
     def run(self, node: str, instance_id: str) -> Instance:
         """Start an instance and wait until its setup has returned."""
-        return Instance(instance_id, self._start(node, instance_id, ()), None)
+        return Instance(instance_id, self._start(node, instance_id, (), ()), None)
 
     def stop(self, instances: Sequence[Instance]) -> None:
         self.ask(NodeStop(tuple(instance.instance_id for instance in instances)))
@@ -113,16 +114,16 @@ class Stack:
         self.ask(NodeAdd(str(source), None, True, False, LIMIT))
         self.ask(NodeBuild(f"{manifest['manifest']['name']}:v1", False, False, self.environment, LIMIT))
 
-    def _start(self, node: str, instance_id: str, arguments: tuple[tuple[str, str], ...]) -> int:
-        return self.ask(NodeRun(f"{node}:v1", instance_id, arguments, (), self.environment, LIMIT)).pid
+    def _start(self, node: str, instance_id: str, arguments: Pairs, bindings: Pairs) -> int:
+        return self.ask(NodeRun(f"{node}:v1", instance_id, arguments, bindings, self.environment, LIMIT)).pid
 
-    def _run_told(self, instance_id: str) -> Instance:
+    def _run_told(self, instance_id: str, *bindings: tuple[str, str]) -> Instance:
         path = self.root / f"{instance_id}.sock"
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(path))
             listening.listen(1)
             listening.settimeout(LIMIT)
-            pid = self._start(f"bench_{instance_id}", instance_id, (("control", str(path)),))
+            pid = self._start(f"bench_{instance_id}", instance_id, (("control", str(path)),), bindings)
             connection, _ = listening.accept()
         connection.settimeout(LIMIT)
         return Instance(instance_id, pid, connection)
