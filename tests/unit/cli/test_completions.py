@@ -26,7 +26,7 @@ def test_the_script_asks_the_program_itself(shell: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        ("peppy ", ["node", "stack", "service", "topic", "call", "goal", "info", "completions"]),
+        ("peppy ", ["node", "stack", "service", "repo", "topic", "call", "goal", "info", "completions"]),
         ("peppy node r", ["run", "remove"]),
         ("peppy node run --b", ["--bind", "--build"]),
         ("peppy topic ", ["list", "info", "hz", "bw", "echo"]),
