@@ -179,9 +179,18 @@ def test_a_service_that_its_node_does_not_serve_is_unreachable_in_time(robot: Ro
     ],
 )
 def test_what_nobody_exposes_is_not_found_with_the_way_out(robot: Robot, words: tuple[str, str], expected: str) -> None:
-    answer = robot.peppy(*words)
+    answer = robot.peppy(*words, "--timeout", "0.1")
     assert answer.returncode == 1
     assert expected in answer.stderr
+
+
+def test_a_call_waits_for_an_instance_that_is_not_up_yet(robot: Robot) -> None:
+    calling = robot.begin("call", "base3/set_zero", "{ samples: 1 }", "--timeout", "60")
+    assert calling.stderr is not None
+    assert "waiting for an instance that exposes `base3/set_zero`" in calling.stderr.readline()
+    robot.run("base3")
+    assert calling.communicate(timeout=60)[0].startswith("bias: ")
+    robot.daemon.ask(NodeStop(("base3",)))
 
 
 def test_a_name_of_two_instances_needs_the_address(robot: Robot) -> None:

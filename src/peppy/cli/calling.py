@@ -1,8 +1,11 @@
 """What `peppy call` and `peppy goal` share: finding the member, and showing the messages that it sends back."""
 
+import time
 from typing import TYPE_CHECKING, Any, Literal
 
+from peppy.cli.report import Report
 from peppy.cli.session import PLAIN_SECS
+from peppy.errors import PeppyError
 
 if TYPE_CHECKING:
     from peppy.client import Client
@@ -10,11 +13,31 @@ if TYPE_CHECKING:
     from peppy.protocol.answers import MemberDetails
 
 
-def member(client: "Client", kind: Literal["service", "action"], address: str) -> "MemberDetails":
-    """How a service or an action is called. Raises PeppyError: `NotFound`, or `Refused` for a name of several."""
+LOOK_SECS = 0.05
+"""How often to ask for a member that no live instance exposes yet."""
+
+
+def member(
+    report: Report, client: "Client", kind: Literal["service", "action"], address: str, deadline: float
+) -> "MemberDetails":
+    """How a service or an action is called. One that a node of the stack declares is waited for until the deadline
+    (monotonic seconds): caller and producer may start in any order. Raises PeppyError, `Refused` for a name of several.
+    """
     from peppy.protocol.frames import MemberInfo
 
-    return client.call(MemberInfo(kind, address), timeout=PLAIN_SECS)
+    told = False
+    while True:
+        try:
+            return client.call(MemberInfo(kind, address), timeout=PLAIN_SECS)
+        except PeppyError as error:
+            if error.kind != "NotLive":
+                raise
+            if time.monotonic() + LOOK_SECS > deadline:
+                raise PeppyError(error.message, kind="NotFound", hint=error.hint) from None
+        if not told:
+            told = True
+            report.info(f"waiting for an instance that exposes `{address}`")
+        time.sleep(LOOK_SECS)
 
 
 def plans(found: "MemberDetails") -> "tuple[Plan[Any], ...]":

@@ -13,6 +13,9 @@ from peppy.model.text import nearest, quoted
 
 KINDS = ("service", "action")
 
+NOT_LIVE = "NotLive"
+"""The kind of the error for what a node of the stack declares and no live instance exposes: it may come."""
+
 
 class LiveMember(NamedTuple):
     """A service or an action that a live instance exposes, or a standalone program whose node is in the stack.
@@ -34,7 +37,8 @@ class LiveMember(NamedTuple):
 def known_member(registry: Registry, kind: str, text: str) -> LiveMember:
     """The service or action (`kind`) of a live instance that `text` names.
 
-    Raises PeppyError: `NotFound`, or `Refused` when it may be one of several.
+    Raises PeppyError: `NotFound`, `NotLive` when only a node of the stack declares it and no instance of that is live,
+    or `Refused` when it may be one of several.
     """
     if kind not in KINDS:
         raise PeppyError(f"{quoted(kind)} is neither a service nor an action", kind="Refused")
@@ -72,16 +76,17 @@ def _unknown(registry: Registry, kind: str, text: str, address: Address) -> Pepp
         if any(address.fits_member(interface, member.name) for interface, member in _exposed(node, kind))
     ]
     what = f"no live instance exposes {_article(kind)} {quoted(text)}"
-    if declaring and address.instance_id is None:
-        return PeppyError(what, kind="NotFound", hint=f"run `peppy node run {declaring[0]}`")
     addresses = [live.address for live in _live_members(registry, kind)]
     names = (known.partition("/")[2] for known in addresses)
     close = nearest(text, addresses) or nearest(member_key(address.interface, address.name), names)
+    guess = f", nearest is `{close}`" if close else ""
+    if declaring and (address.instance_id is None or registry.holder(address.instance_id) is None):
+        named = f"-i {address.instance_id} " if address.instance_id else ""
+        return PeppyError(f"{what}{guess}", kind=NOT_LIVE, hint=f"run `peppy node run {named}{declaring[0]}`")
     other = "action" if kind == "service" else "service"
     if any(live.member.name == address.name for live in _live_members(registry, other)):
         verb = "goal" if kind == "service" else "call"
         return PeppyError(what, kind="NotFound", hint=f"it is {_article(other)}: use `peppy {verb}`")
-    guess = f", nearest is `{close}`" if close else ""
     return PeppyError(f"{what}{guess}", kind="NotFound", hint=_hint(addresses, kind))
 
 

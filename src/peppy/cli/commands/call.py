@@ -1,5 +1,7 @@
 """`peppy call`."""
 
+import time
+
 import click
 
 from peppy.cli.arguments import given_object, message_of, packed
@@ -21,12 +23,13 @@ def command(report: Report, service: str, argument: str | None, timeout: float, 
     from peppy.client.calls import call
 
     given = given_object(argument)
+    deadline = time.monotonic() + timeout
     with daemon(report) as client:
-        found = member(client, "service", service)
+        found = member(report, client, "service", service, deadline)
         request, response = plans(found)
         payload = packed(request, message_of(request, given))
         try:
-            called = call(client, found, payload, timeout)
+            called = call(client, found, payload, max(0.0, deadline - time.monotonic()))
         finally:
             payload.close()
     if report.as_json:

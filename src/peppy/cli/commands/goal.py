@@ -1,5 +1,7 @@
 """`peppy goal`."""
 
+import time
+
 import click
 
 from peppy.cli.arguments import given_object, message_of, packed
@@ -33,8 +35,9 @@ def command(
     from peppy.runtime.watch_goal import WatchedGoal
 
     given = given_object(argument)
+    deadline = time.monotonic() + timeout
     with daemon(report) as client:
-        found = member(client, "action", action)
+        found = member(report, client, "action", action, deadline)
         goal_plan, feedback_plan, result_plan = plans(found)
         if feedback and found.feedback_qos is None:
             raise PeppyError(f"`{found.address}` has no feedback", kind="Refused", hint="leave `--feedback` out")
@@ -43,7 +46,7 @@ def command(
         with WatchedGoal(client, found, events.cancelled, events.feedback if feedback else None) as goal:
             request = packed(goal_plan, message)
             try:
-                decided = goal.fire(request, timeout)
+                decided = goal.fire(request, max(0.0, deadline - time.monotonic()))
             finally:
                 request.close()
             events.decided(goal.goal_id, decided)
