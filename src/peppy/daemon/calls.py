@@ -177,6 +177,8 @@ class CallBroker:
         if call.hashes != endpoint.hashes:
             self._mismatched(call, endpoint)
             return
+        if self._was_decided_before(call, endpoint):
+            return
         if call.goal_id is not None and (why := self._refused(call, call.goal_id, endpoint)) is not None:
             self._forget(call)
             self._refuse(call, endpoint, why)
@@ -200,6 +202,21 @@ class CallBroker:
             call.beside,
         )
         party.session.carry(deliver, call.payload, call.fds)
+
+    def _was_decided_before(self, call: Call, endpoint: Endpoint) -> bool:
+        """Whether this goal comes again because its acknowledgement was lost with an earlier daemon: then its client is
+        told so, and it is cancelled. It never runs twice."""
+        before = None
+        if call.goal_id is not None:
+            client_id = call.caller.session.instance_id
+            before = self._goals.decided_before(call.goal_id, client_id, endpoint.instance_id)
+        if before is None:
+            return False
+        if not call.given_up:
+            text = f"{call.what}: `{before.instance_id}` took the goal, then the connection to the daemon was lost"
+            self._fail(call, "ServiceTimeout", text)
+        self._goals.unwanted(before)
+        return True
 
     def _refused(self, call: Call, goal_id: str, endpoint: Endpoint) -> str | None:
         """Why the goal does not reach the decider."""
@@ -256,6 +273,8 @@ class CallBroker:
             raise ProtocolViolation("a call got a decision in place of a reply")
         observer = observed(received.fds)
         self._undeliver(party, call)
+        if self._was_decided_before(call, call.endpoint):
+            return False
         self._forget(call)
         if frame.accepted and self._goals.knows(call.goal_id):  # a server has told of it since it was delivered
             self._refuse(call, call.endpoint, _in_use(call.goal_id))

@@ -81,6 +81,15 @@ class GoalTable:
         """Whether this id has been used for a goal that is remembered."""
         return goal_id in self._goals or goal_id in self._retention.tombstones
 
+    def decided_before(self, goal_id: str, client_id: str, server_id: str) -> Goal | None:
+        """The goal of this id if an earlier daemon has let it in: for this client, or, where nobody knows whose it was,
+        at this server."""
+        goal = self._goals.get(goal_id)
+        if goal is None or not goal.came_back:
+            return None
+        is_same = goal.client_id == client_id if goal.client_id else goal.instance_id == server_id
+        return goal if is_same else None
+
     def accept(
         self, call: Call, goal_id: str, endpoint: Endpoint, frame: frames.Decision, observer: Observer | None
     ) -> Goal:
@@ -143,7 +152,7 @@ class GoalTable:
         if known is None and frame.goal_id not in self._retention.tombstones:
             observer = observed(received.fds)
             known = self._awaited.pop(frame.goal_id, None) or Goal(frame.goal_id)
-            known.client_id = frame.client_instance_id
+            known.client_id, known.came_back = frame.client_instance_id, True
             known.stream_id, known.row, known.ticket = frame.stream_id, frame.row, frame.ticket
             self._become_live(known, party, party.endpoints.get(frame.endpoint_id), observer)
             known.client = next((client for client in known.followers if _fired(client, known)), None)
@@ -292,6 +301,7 @@ class GoalTable:
         kept = False
         if goal is None and frame.goal_id not in self._retention.tombstones:  # live under the daemon before this one
             goal = self._awaited.pop(frame.goal_id, None) or Goal(frame.goal_id)
+            goal.came_back = True
             self._become_live(goal, party, None, None)
         if goal is not None and goal.status is None:
             goal.payload, goal.beside, kept = received.payload, frame.beside, True

@@ -187,14 +187,16 @@ class Cancel:
 class Goal:
     """An accepted goal, or one that somebody asks about and whose server may come back.
 
-    `status` is None while it is live. `client_id` is who fired it; the client has row `row` of the stream, with this
-    ticket. `followers` are told the end of the feedback. `memfd` holds a payload of `beside` bytes (-1: it is inside
-    `payload`). `expires` is in seconds of the monotonic clock.
+    `status` is None while it is live. `came_back`: its server has told of it, an earlier daemon let it in. `client_id`
+    is who fired it; the client has row `row` of the stream, with this ticket. `followers` are told the end of the
+    feedback. `memfd` holds a payload of `beside` bytes (-1: it is inside `payload`). `expires` is in seconds of the
+    monotonic clock.
     """
 
     goal_id: str
     instance_id: str = ""
     server: Party | None = None
+    came_back: bool = False
     endpoint: Endpoint | None = None
     client_id: str = ""
     client: Party | None = None

@@ -116,9 +116,12 @@ class Acceptor:
 
     def _prepare(self, delivery: Delivery) -> tuple[Any, FeedbackStream | None]:
         """What the decider gets, and the stream of a client that reads feedback: whatever may fail fails before the
-        decider has taken anything. DecodeError for a goal that is none, OSError without room for a stream."""
+        decider has taken anything. RuntimeError for a goal that was accepted already, DecodeError for one that is none,
+        OSError without room for a stream."""
         doorbells = other_descriptors(delivery.received)
         try:
+            if self._goals.has_begun(delivery.goal_id or ""):
+                raise RuntimeError(f"the goal id `{delivery.goal_id}` is already in use")
             return self._request(delivery), self._stream(delivery, doorbells)
         except BaseException:
             close_all(doorbells)

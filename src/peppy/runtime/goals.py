@@ -30,6 +30,9 @@ from peppy.runtime.goal import Ending, Goal, call_on
 LOOKS = 4
 """Passes of the event loop in which whoever ended with a worker lets go of its context: callbacks, awaiting tasks."""
 
+REMEMBERED = 4096
+"""Goals whose ids are remembered: one that comes again, its acknowledgement lost with a daemon, never runs twice."""
+
 LOOK_SECS = 0.5
 """How often a goal without workers is looked at again, whose context somebody else still holds."""
 
@@ -58,6 +61,7 @@ class Goals:
         self._endings: dict[str, Ending] = {}  # that no daemon has confirmed
         self._orphans: dict[str, Goal] = {}  # live goals without workers, whose context somebody still holds
         self._fresh: dict[str, int] = {}  # orphans to look at in each pass of the loop, and how often yet
+        self._accepted: dict[str, None] = {}  # ids of the last goals
         self._kinds: tuple[type, ...] = ()
         self._looking: asyncio.TimerHandle | None = None
 
@@ -67,6 +71,13 @@ class Goals:
         """The goal is accepted: it can be cancelled and is told to the daemon after a reconnect."""
         with self._lock:
             self._live[goal.goal_id] = goal
+        self._accepted[goal.goal_id] = None
+        if len(self._accepted) > REMEMBERED:
+            del self._accepted[next(iter(self._accepted))]
+
+    def has_begun(self, goal_id: str) -> bool:
+        """Whether a goal of this id has been accepted here, as far back as is remembered."""
+        return goal_id in self._accepted
 
     def hand_out(self, goal: Goal, context: Any) -> None:
         """`context` is all that may finish the goal: with its last reference the goal is abandoned."""

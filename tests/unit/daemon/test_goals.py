@@ -177,6 +177,36 @@ def test_a_goal_id_that_becomes_known_while_the_goal_is_decided_is_rejected():
     with_plane(claim)
 
 
+@pytest.mark.parametrize("again", ["before the server tells of it", "afterwards"])
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_goal_that_comes_again_after_a_restart_is_not_decided_twice(again: str, ended: bool):
+    async def claim(plane: Plane) -> None:
+        client, server = parted(plane)
+        if again == "afterwards":
+            tell_of(plane, server, ended=ended)
+            plane.fire(client)
+        else:
+            plane.fire(client)
+            delivery = plane.acknowledge(server)
+            tell_of(plane, server, ended=ended)
+            plane.say(server, frames.Decision(delivery, False, "already in use"))
+        failed = client.last(frames.CallFailed)
+        assert failed.kind == "ServiceTimeout"
+        assert "`base` took the goal" in failed.message
+        assert server.of(frames.SignalGoal) == ([] if ended else [frames.SignalGoal(GOAL)])
+        assert client.of(frames.Decided) == []
+
+    with_plane(claim)
+
+
+def tell_of(plane: Plane, server: Peer, *, ended: bool) -> None:
+    """The server says what it has of a goal that an earlier daemon let in."""
+    if ended:
+        complete(plane, server)
+    else:
+        plane.say(server, frames.GoalKept(GOAL, 1, "pilot"))
+
+
 def test_more_live_goals_than_an_endpoint_may_have_are_rejected(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(calls, "LIVE_GOALS", 2)
 

@@ -89,6 +89,20 @@ class TestDeciding:
 
         on_loop(claim)
 
+    def test_a_goal_that_comes_again_is_not_decided_twice(self) -> None:
+        async def claim(bench: Bench) -> None:
+            handle = await bench.expose()
+            goal_id, ctx = await accepted(bench, handle)
+            again: Any = SimpleNamespace(goal_id=goal_id, doorbell=0)
+            for _ in range(2):  # live, then ended
+                bench.send(reads=again)
+                assert (await accepted(bench, handle))[0] != goal_id
+                decision = bench.endpoint.decisions[goal_id]
+                assert (decision.accepted, "already in use" in (decision.error_message or "")) == (False, True)
+                await ctx.complete(True)
+
+        on_loop(claim)
+
     def test_one_decider_runs_at_a_time(self) -> None:
         async def claim(bench: Bench) -> None:
             running = 0
