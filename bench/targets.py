@@ -17,7 +17,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(rows: Sequence[Row]) -> Iterator[Verdict]:
-    """All targets that can be judged without the other middlewares."""
+    """All targets; those that compare us with another middleware only where that is installed."""
     figures = _Figures(rows)
     mib, eight = 1 << 20, 8 << 20
     small = figures.latency("raw-block")
@@ -46,6 +46,7 @@ def verdicts(rows: Sequence[Row]) -> Iterator[Verdict]:
     yield _least("T7", "64 B raw, nothing lost", raw, 1.0e6, "msg/s")
     flow = figures.value(test="throughput", suite="typed", size=64, note="paced")
     yield _least("T7", "64 B typed, nothing lost", flow, 5.0e5, "msg/s")
+    yield from _calling(figures)
     bare = figures.p50(peer="floor:python")
     start = figures.p50(test="startup", note="exec of its interpreter")
     above = None if start is None or bare is None else start - bare
@@ -70,6 +71,21 @@ def table(judged: Iterable[Verdict]) -> str:
             f"{entry.name:<6} {entry.claim:<56} {entry.measured:>18} {entry.limit:>16}  {words[entry.met]}".rstrip()
         )
     return "\n".join(lines)
+
+
+def _calling(figures: "_Figures") -> Iterator[Verdict]:
+    """Calls and goals through the daemon, which stands where the kernel puts it."""
+    call = figures.p50(peer="peppy", test="service", condition="awake", note="daemon anywhere")
+    for peer, claim, limit in (("zenoh", "", 0.75), ("iceoryx2", "stretch: ", 1.0)):
+        theirs = figures.p50(peer=peer, test="service", condition="awake")
+        yield _ratio("T9", f"{claim}service round trip, awake / {peer}", call, theirs, limit)
+    for note in ("goal without feedback", "goal with feedback"):
+        goal = figures.p50(peer="peppy", test="goal", condition="awake", note=note)
+        yield _ratio("T10", f"{note}, fired to accepted / service", goal, call, 1.5)
+    feedback, topic = (
+        figures.p50(suite="goal", test="latency", condition="awake", note=note) for note in ("feedback,", "topic,")
+    )
+    yield _ratio("T10", "feedback one way / the same message over a topic", feedback, topic, 1.15)
 
 
 def _watching(figures: "_Figures") -> Iterator[Verdict]:

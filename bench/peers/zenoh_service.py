@@ -50,6 +50,7 @@ def _config(listen: str = "", connect: str = "") -> Any:
     config = zenoh.Config()
     config.insert_json5("mode", '"peer"')
     config.insert_json5("scouting/multicast/enabled", "false")
+    config.insert_json5("transport/shared_memory/enabled", "false")  # made for large messages, slower for small ones
     config.insert_json5("listen/endpoints", f'["{listen}"]' if listen else "[]")
     config.insert_json5("connect/endpoints", f'["{connect}"]' if connect else "[]")
     return config

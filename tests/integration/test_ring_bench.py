@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench import results, targets
+from bench import peers, results, targets
 
+TAKEN = ("floors", "latency", "typed", "service", "goal", "fanout", "scaling")
 ROOT = Path(__file__).parents[2]
 COLUMNS = [
     "suite",
@@ -33,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
     """A very short run: its result and what it printed."""
     path = tmp_path_factory.mktemp("bench") / "result.json"
     command = [sys.executable, "-m", "bench", "--quick", "--repeats", "1", "--seconds", "0.01", "--output", str(path)]
-    suites = [word for name in ("floors", "latency", "typed", "fanout", "scaling") for word in ("--suite", name)]
+    suites = [word for name in TAKEN for word in ("--suite", name)]
     done = subprocess.run([*command, *suites], cwd=ROOT, check=True, timeout=100, stdout=subprocess.PIPE, text=True)
     return json.loads(path.read_text()), done.stdout
 
@@ -80,6 +81,21 @@ def test_typed_figures_come_from_two_nodes_in_every_mode(result: dict) -> None:
     modes = {row["mode"] for row in rows if row["test"] == "latency"}
     assert modes == {"typed-asyncio", "typed-block", "typed-poll", "loan-asyncio"}
     assert all(row["lost"] == 0 for row in rows if "paced" in row["note"])
+
+
+def test_calls_are_measured_beside_every_middleware_that_is_installed(run: tuple[dict, str]) -> None:
+    result, printed = run
+    measured = {row["peer"] for row in result["rows"] if row["test"] == "service"}
+    assert measured == {"peppy", *peers.installed()}
+    for peer in peers.missing():
+        assert f"`{peer}` is not measured" in printed
+
+
+def test_goals_and_feedback_are_measured_beside_a_topic(result: dict) -> None:
+    rows = [row for row in result["rows"] if row["suite"] == "goal"]
+    words = ("goal without feedback", "goal with feedback", "feedback, ", "topic, ")
+    assert all(any(row["note"].startswith(word) for row in rows) for word in words)
+    assert sum(row["lost"] for row in rows) == 0
 
 
 def test_every_target_is_judged_and_misses_are_said(run: tuple[dict, str]) -> None:
