@@ -3,6 +3,7 @@
 `conf/repositories.json5` lists them. A person may write it by hand; `peppy repo add` and `remove` write it anew.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from peppy.errors import PeppyError
 from peppy.manifest.cursor import Cursor
 from peppy.manifest.document import Document
 from peppy.manifest.files import read_bytes
+from peppy.model.text import quoted
 from peppy.store.atomic import write_file
 from peppy.store.root import DataRoot
 
@@ -65,11 +67,11 @@ def save_repositories(root: DataRoot, repositories: Iterable[Repository]) -> Non
 def added(repositories: Iterable[Repository], source: Path, *, top: bool) -> Repository:
     """The new entry for a directory. Raises PeppyError: `Refused` when it is there already or no id is left."""
     known = list(repositories)
-    path = source.resolve()
+    path = real_path(source)
     if not path.is_dir():
         raise PeppyError(f"`{source}` is no directory", kind="NotFound", hint="name the directory of a repository")
     for other in known:
-        if other.type == FS and Path(other.source).resolve() == path:
+        if other.type == FS and real_path(Path(other.source)) == path:
             raise PeppyError(
                 f"repository `{path}` already exists (id {other.id})",
                 kind="Refused",
@@ -81,6 +83,11 @@ def added(repositories: Iterable[Repository], source: Path, *, top: bool) -> Rep
         hint = "give the first repository another id in conf/repositories.json5"
         raise PeppyError("there is no id below `0` for `--top`", kind="Refused", hint=hint)
     return Repository(number, FS, str(path))
+
+
+def real_path(path: Path) -> Path:
+    """The path without symbolic links, as far as they lead anywhere. ValueError for one with a NUL character."""
+    return Path(os.path.realpath(path))  # resolve() fails in a circle of links
 
 
 def without(repositories: Iterable[Repository], number: int) -> list[Repository]:
@@ -117,8 +124,8 @@ def _entry(item: Cursor) -> Repository | None:
     place = members.get("path" if kind == FS else "url")
     source = place.filled() if place is not None else None
     ref = members["ref"].filled() if "ref" in members else None
-    if place is not None and source is not None and kind == FS and not Path(source).is_absolute():
-        place.report("BadPath", f"`{source}` is no absolute path", "write the whole path, starting with `/`")
+    if place is not None and source is not None and kind == FS and (source[0] != "/" or "\0" in source):
+        place.report("BadPath", f"{quoted(source)} is no absolute path", "write the whole path, starting with `/`")
     return None if source is None or number is None else Repository(number, kind, source, ref)
 
 

@@ -17,6 +17,7 @@ from peppy.manifest.schema import DocumentKind
 from peppy.model.names import is_name, is_tag
 from peppy.model.node import Variant
 from peppy.store.ignored import Ignored
+from peppy.store.repositories import real_path
 
 LEFT_OUT = frozenset({"target", "node_modules", "__pycache__"})
 """Directories that are never looked into, besides everything hidden and what `.gitignore` names."""
@@ -58,9 +59,9 @@ def found_documents(directory: Path, is_cancelled: Callable[[], bool] = lambda: 
         found, declared = _classified(path, raw, file)
         if found is not None:
             documents.append(found)
-        variants |= {(path.parent / variant.local).resolve() for variant in declared}
+        variants |= {real_path(path.parent / variant.local) for variant in declared if "\0" not in variant.local}
     for found in documents:
-        if found.kind is not DocumentKind.NODE or found.path.parent.resolve() not in variants:
+        if found.kind is not DocumentKind.NODE or real_path(found.path.parent) not in variants:
             yield found
 
 

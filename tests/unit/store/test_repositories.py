@@ -46,6 +46,7 @@ def test_everything_that_is_wrong_is_reported_together(root: DataRoot) -> None:
       { id: 1, type: "fs", path: "/a" },
       { id: 1, type: "fs", path: "relative" },
       { type: "fs", path: "/a" },
+      { type: "fs", path: "/nul\\0" },
       { type: "url", path: "https://example.org" },
       { type: "hg", path: "/b" },
       { id: -1, type: "fs", path: "/c", color: "red" },
@@ -55,11 +56,12 @@ def test_everything_that_is_wrong_is_reported_together(root: DataRoot) -> None:
         ("DuplicateItem", "[1]"),
         ("BadPath", "[1].path"),
         ("DuplicateItem", "[2]"),
-        ("Refused", "[3].type"),
-        ("UnknownType", "[4].type"),
-        ("WrongType", "[5].id"),
-        ("UnknownKey", "[5].color"),
-        ("WrongType", "[6]"),
+        ("BadPath", "[3].path"),
+        ("Refused", "[4].type"),
+        ("UnknownType", "[5].type"),
+        ("WrongType", "[6].id"),
+        ("UnknownKey", "[6].color"),
+        ("WrongType", "[7]"),
     ]
 
 

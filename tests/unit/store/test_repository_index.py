@@ -109,6 +109,14 @@ def test_the_manifest_of_a_variant_is_no_node_of_its_own(root: DataRoot, robot: 
     assert names(again(root).indexes.nodes) == [("lamp", "v1")]
 
 
+def test_links_that_lead_in_a_circle_hold_nothing_up(root: DataRoot, robot: Path) -> None:
+    (robot / "a").symlink_to(robot / "b")
+    (robot / "b").symlink_to(robot / "a")
+    for number, local in enumerate(("./a", "\\0")):
+        put(robot / str(number), peppy=node(f"lamp{number}", f'{{ name: "sim", source: {{ local: "{local}" }} }}'))
+    assert names(again(root).indexes.nodes) == [("lamp0", "v1"), ("lamp1", "v1")]
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [

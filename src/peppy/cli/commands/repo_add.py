@@ -6,6 +6,7 @@ from peppy.cli.command import verb
 from peppy.cli.commands.later import refuse
 from peppy.cli.report import Report
 from peppy.cli.session import daemon
+from peppy.cli.terminal import harmless
 from peppy.cli.usage import misuse
 from peppy.cli.words import absolute
 
@@ -27,6 +28,6 @@ def command(report: Report, source: str, ref: str | None, top: bool) -> object:
         raise misuse("`--ref` does not go with a directory", "leave it out")
     with daemon(report) as client:
         answer = client.call(RepoAdd(str(absolute(source)), top), timeout=CHANGE_SECS)
-    report.result(f"Added repository {answer.id}: {answer.label}")
+    report.result(harmless(f"Added repository {answer.id}: {answer.label}"))
     report.info("run `peppy repo refresh` to read it")
     return answer

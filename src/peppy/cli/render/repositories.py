@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from peppy.cli.terminal import display_width, padded
+from peppy.cli.terminal import display_width, harmless, padded
 from peppy.protocol.answers import RepositoryEntry, RepositoryLauncher, RepositoryRow
 
 NO_TAG = "-"
@@ -17,7 +17,7 @@ def repository_lines(repositories: Iterable[RepositoryRow]) -> list[str]:
     for title, entries in (("Launchers:", launchers), ("Interfaces:", interfaces)):
         if entries:
             lines += ["", title, *_aligned(entries)]
-    return lines
+    return [harmless(line) for line in lines]
 
 
 def refreshed_text(repositories: Iterable[RepositoryRow]) -> str:
