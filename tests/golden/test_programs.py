@@ -149,6 +149,41 @@ async def send(runner: NodeRunner) -> None:
     assert_type((await waving.get_result(1.0)).status, base_wave.ResultStatus)
 """
 
+CONFORMING = """\
+from peppygen import NodeRunner, exposed_services
+from peppygen.emitted_topics.image_source_1.v1 import image
+from peppygen.exposed_actions.image_source.v1 import track
+from peppygen.exposed_services.image_source.v1 import zoom
+
+
+async def conform(runner: NodeRunner) -> None:
+    await image.emit(runner, stamp=1.0, pixels=b"")
+    await zoom.handle_next_request(runner, lambda request: zoom.Response(request.data.factor))
+    await exposed_services.light._0_2_0.switch.handle_next_request(runner, lambda request: print(request.data.on))
+    tracking = await track.ActionHandle.expose(runner)
+    goal = await tracking.handle_goal_next_request(lambda goal: track.GoalResponse.reject(goal.data.target))
+    if goal is not None:
+        await goal.publish_feedback(1.0)
+        await goal.complete(lost=False)
+"""
+
+THROUGH_INTERFACE = """\
+from typing import assert_type
+
+from peppygen import NodeRunner
+from peppygen.consumed_actions import source_track
+from peppygen.consumed_services import source_zoom
+from peppygen.consumed_topics import eye_image, source_image
+
+
+async def watch(runner: NodeRunner) -> None:
+    assert_type((await eye_image.on_next_message_received(runner))[1].number, int)
+    assert_type((await source_image.on_next_message_received(runner))[1].pixels, bytes)
+    assert_type((await source_zoom.poll(runner, source_zoom.Request(2.0), 1.0)).data.factor, float)
+    goal = await source_track.ActionHandle.fire_goal(runner, source_track.GoalRequest("cup"), 1.0)
+    assert_type((await goal.on_next_feedback_message()).metres, float)
+"""
+
 IMPORTED_BEFORE = """\
 import asyncio
 
@@ -173,6 +208,8 @@ def programs() -> dict[str, tuple[str, str]]:
         "new_node": ("ping", scaffold("hello_world", "uv")["src/hello_world/__main__.py"]),
         "producer": ("camera", PRODUCER),
         "consumer": ("viewer", CONSUMER),
+        "conforming": ("eye", CONFORMING),
+        "through_interface": ("watcher", THROUGH_INTERFACE),
         "service_server": ("base", example("Service")),
         "service_caller": ("pilot", example("Caller of a service")),
         "action_server": ("base", example("Action server")),

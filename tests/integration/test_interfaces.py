@@ -2,67 +2,27 @@
 docs/reference/services_actions.md, and the repositories that their documents come from."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from living import assert_nothing_is_left, eventually
+from living import LivingDaemon, assert_nothing_is_left, eventually, make_node
 from programs import Robot, sync
-from telling import NODES, PARAMETERS, Told
+from sights import EVERYTHING, ITS_OWN, MEMBERS, consumes, slot, write_sight
+from telling import Told
 
 from peppy.errors import PeppyError
-from peppy.protocol.frames import NodeInfo, NodeRun, RepoAdd, RepoList, RepoRefresh, RepoRemove, StackList
+from peppy.protocol.frames import NodeAdd, NodeInfo, NodeRun, RepoAdd, RepoList, RepoRefresh, RepoRemove, StackList
 
 NATIVE, INHERITED = "image", "image_source.v1.image"
 IMAGE = "image_source:v1"
-MEMBERS = {
-    "topics": '{ name: "image", message_format: { number: "u64" } }',
-    "services": """{ name: "zoom", request_message_format: { number: "u64" },
-                     response_message_format: { said: "string" } }""",
-    "actions": """{ name: "track", goal_service: { request_message_format: { number: "u64" } },
-                    feedback_topic: { message_format: { number: "u64" } },
-                    result_service: { response_message_format: { said: "string" } } }""",
-}
 DOCUMENT = f"""{{
   peppy_schema: "interface_v1", manifest: {{ name: "image_source", tag: "v1" }},
   interfaces: {{ {", ".join(f"{kind}: [{member}]" for kind, member in MEMBERS.items())} }},
 }}"""
-ITS_OWN = ", ".join(
-    f"{kind}: {{ {'emits' if kind == 'topics' else 'exposes'}: [{member}] }}" for kind, member in MEMBERS.items()
-)
 CLAIM = 'conforms_to: [{ name: "image_source", tag: "v1" }]'
 
 
-def write(directory: Path, name: str, interfaces: str, slots: str = "") -> Path:
-    """A node of `sight.py`; the members of `cam` have the names and the formats of those that it inherits."""
-    source = directory / name
-    source.mkdir()
-    (source / "peppy.json5").write_text(
-        f"""{{ peppy_schema: "node_v1", manifest: {{ name: "{name}", tag: "v1", depends_on: {{ {slots} }} }},
-               interfaces: {{ {interfaces} }},
-               execution: {{ language: "python", {PARAMETERS}, run_cmd: ["{sys.executable}", "{name}.py"] }} }}"""
-    )
-    (source / f"{name}.py").write_text((NODES / "sight.py").read_text())
-    return source
-
-
-def consumes(**slots: str) -> str:
-    """`link_id="topics services"`: what is used through each slot."""
-    names = {"topics": "image", "services": "zoom", "actions": "track"}
-    return ", ".join(
-        f"{kind}: {{ consumes: ["
-        + ", ".join(f'{{ link_id: "{link}", name: "{name}" }}' for link, kinds in slots.items() if kind in kinds)
-        + "] }"
-        for kind, name in names.items()
-    )
-
-
-def slot(link_id: str, name: str, *, from_any: bool = False) -> str:
-    return f'{{ name: "{name}", tag: "v1", link_id: "{link_id}", from_any: {json.dumps(from_any)} }}'
-
-
-EVERYTHING = "topics services actions"
 SLOTS_OF_EYE = f"interfaces: [{slot('main', 'image_source')}, {slot('other', 'image_source', from_any=True)}]"
 SLOTS_OF_BOTH = f"nodes: [{slot('n', 'cam')}], interfaces: [{slot('i', 'image_source', from_any=True)}]"
 SLOTS_OF_TWIN = f"interfaces: [{slot('peers', 'image_source', from_any=True)}]"
@@ -80,11 +40,11 @@ class Stage(Robot):
         self.daemon.ask(RepoAdd(str(self.repository), top=False))
         self.daemon.ask(RepoRefresh(60.0))
         for source in (
-            write(directory, "cam", f"{ITS_OWN}, {CLAIM}"),
-            write(directory, "mic", ""),
-            write(directory, "eye", consumes(main=EVERYTHING, other=EVERYTHING), SLOTS_OF_EYE),
-            write(directory, "both", consumes(n=EVERYTHING, i=EVERYTHING), SLOTS_OF_BOTH),
-            write(directory, "twin", f"{consumes(peers='topics')}, {CLAIM}", SLOTS_OF_TWIN),
+            write_sight(directory, "cam", f"{ITS_OWN}, {CLAIM}"),
+            write_sight(directory, "mic", ""),
+            write_sight(directory, "eye", consumes(main=EVERYTHING, other=EVERYTHING), SLOTS_OF_EYE),
+            write_sight(directory, "both", consumes(n=EVERYTHING, i=EVERYTHING), SLOTS_OF_BOTH),
+            write_sight(directory, "twin", f"{consumes(peers='topics')}, {CLAIM}", SLOTS_OF_TWIN),
         ):
             self.sources[source.name] = source
             self.daemon.ready(source)
@@ -267,7 +227,7 @@ def test_an_interface_that_is_not_cached_or_not_the_pinned_one_is_refused_with_a
     directory.mkdir()
     unknown = '{ name: "unknown", tag: "v1" }'
     pinned = f'{{ name: "image_source", tag: "v1", sha256: "{"0" * 64}" }}'
-    source = write(directory, "wrong", f"conforms_to: [{unknown}, {pinned}]", f"interfaces: [{slot('u', 'unknown')}]")
+    source = write_sight(directory, "wrong", f"conforms_to: [{unknown}, {pinned}]", f"interfaces: [{slot('u', 'unknown')}]")
     error = refusal(stage, source)
     assert [problem.kind for problem in error.details] == [
         "InterfaceNotCached",
@@ -293,6 +253,8 @@ def test_a_node_keeps_the_interface_that_it_was_added_with(stage: Stage) -> None
             "service `zoom` of interface `image_source:v1` is not exposed"
             in refusal(stage, stage.sources["eye"]).message
         )
+        error = stage.daemon.refusal(NodeAdd(str(stage.sources["cam"]), None, True, True, 60.0))
+        assert "`cam:v1` is needed by `both:v1`, and its `interfaces` have changed" in error.message
         stage.daemon.kill()
         stage.daemon.start()
         names = [(member.name, member.interface) for member in stage.daemon.ask(NodeInfo("cam:v1")).exposes.services]
@@ -303,6 +265,25 @@ def test_a_node_keeps_the_interface_that_it_was_added_with(stage: Stage) -> None
     finally:
         document.write_text(DOCUMENT)
         stage.daemon.ask(RepoRefresh(60.0))
+
+
+def test_a_node_whose_interfaces_are_not_valid_any_more_is_told_to_be_added_again(
+    daemon: LivingDaemon, tmp_path: Path
+) -> None:
+    contracts = tmp_path / "contracts"
+    contracts.mkdir()
+    (contracts / "image.json5").write_text(DOCUMENT)
+    daemon.ask(RepoAdd(str(contracts), top=True))
+    daemon.ask(RepoRefresh(60.0))
+    claims = {"conforms_to": [{"name": "image_source", "tag": "v1"}]}
+    daemon.add(make_node(tmp_path, interfaces=claims))
+    assert [member.name for member in daemon.ask(NodeInfo("echoer:0.1.0")).exposes.actions] == ["track"]
+    daemon.stop()
+    state = daemon.home / "state" / "stack.json"
+    state.write_text(state.read_text().replace("track", "tr ack"))
+    daemon.start()
+    assert daemon.ask(NodeInfo("echoer:0.1.0")).exposes.actions == ()
+    assert "`echoer:0.1.0` has lost its interfaces, add it again" in daemon.log()
 
 
 def test_the_commands_of_repositories(stage: Stage) -> None:
