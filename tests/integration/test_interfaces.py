@@ -28,9 +28,14 @@ SLOTS_OF_BOTH = f"nodes: [{slot('n', 'cam')}], interfaces: [{slot('i', 'image_so
 SLOTS_OF_TWIN = f"interfaces: [{slot('peers', 'image_source', from_any=True)}]"
 
 
+SLOTS_OF_SPINE = f"interfaces: [{', '.join(slot(link_id, 'image_source') for link_id in ('left', 'right'))}, " + (
+    f"{slot('extra', 'image_source', from_any=True)}]"
+)
+
+
 class Stage(Robot):
-    """`cam` has members of its own and inherits others of the same names, `eye` and `both` use them, `twin` reads what
-    other twins inherit."""
+    """`cam` has members of its own and inherits others of the same names, `eye`, `both` and `spine` use them, `twin`
+    reads what other twins inherit."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -44,6 +49,7 @@ class Stage(Robot):
             write_sight(directory, "mic", ""),
             write_sight(directory, "eye", consumes(main=EVERYTHING, other=EVERYTHING), SLOTS_OF_EYE),
             write_sight(directory, "both", consumes(n=EVERYTHING, i=EVERYTHING), SLOTS_OF_BOTH),
+            write_sight(directory, "spine", consumes(left="actions", right="actions", extra="actions"), SLOTS_OF_SPINE),
             write_sight(directory, "twin", f"{consumes(peers='topics')}, {CLAIM}", SLOTS_OF_TWIN),
         ):
             self.sources[source.name] = source
@@ -153,6 +159,14 @@ def test_case_54_native_and_inherited_members_of_one_name_never_cross(stage: Sta
     assert sorted(c1.call("report") + c2.call("report")) == ["image_source.v1.track", "image_source.v1.zoom"]
 
 
+@pytest.mark.parametrize("bindings", [(), ("extra@c3",)], ids=["unbound", "bound"])
+def test_goals_reach_the_bound_cameras_and_a_free_slot_whoever_is_left(stage: Stage, bindings: tuple[str, ...]) -> None:
+    stage.cam("c3")
+    spine = stage.instance("spine", "s1", "left@c1", "right@c2", *bindings)
+    reached = {link_id: spine.call("goal", action=f"{link_id}_track")[0] for link_id in ("left", "right", "extra")}
+    assert reached == {"left": "c1", "right": "c2", "extra": "c3"}
+
+
 def test_what_only_the_native_member_serves_is_not_reached_through_an_interface_slot(stage: Stage) -> None:
     half = stage.instance("cam", "c3")
     half.call("serve", service="zoom")
@@ -227,7 +241,9 @@ def test_an_interface_that_is_not_cached_or_not_the_pinned_one_is_refused_with_a
     directory.mkdir()
     unknown = '{ name: "unknown", tag: "v1" }'
     pinned = f'{{ name: "image_source", tag: "v1", sha256: "{"0" * 64}" }}'
-    source = write_sight(directory, "wrong", f"conforms_to: [{unknown}, {pinned}]", f"interfaces: [{slot('u', 'unknown')}]")
+    source = write_sight(
+        directory, "wrong", f"conforms_to: [{unknown}, {pinned}]", f"interfaces: [{slot('u', 'unknown')}]"
+    )
     error = refusal(stage, source)
     assert [problem.kind for problem in error.details] == [
         "InterfaceNotCached",
