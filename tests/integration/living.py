@@ -251,6 +251,16 @@ def configure(home: Path, text: str) -> None:
 def is_alive(pid: int) -> bool:
     """Whether a process runs (a zombie does not)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return _state(Path(f"/proc/{pid}/stat")) != "Z"
     except OSError:
         return False
+
+
+def halt(pid: int) -> None:
+    """Stop a process with SIGSTOP; none of its threads runs when this returns."""
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: all(_state(task / "stat") in "tT" for task in Path(f"/proc/{pid}/task").iterdir()))
+
+
+def _state(stat: Path) -> str:
+    return stat.read_text().rpartition(")")[2].split()[0]

@@ -121,6 +121,10 @@ class Robot:
     def kill(self, instance_id: str) -> None:
         """Kill an instance and wait until the daemon knows."""
         os.kill(self.instances[instance_id].pid, signal.SIGKILL)
+        self.lose(instance_id)
+
+    def lose(self, instance_id: str) -> None:
+        """Wait until the daemon knows that an instance has died."""
         eventually(lambda: self.daemon.instance_row(instance_id).state == "failed")
         self.instances.pop(instance_id).close()
 

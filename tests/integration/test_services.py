@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from living import LivingDaemon, assert_nothing_is_left, eventually
+from living import LivingDaemon, assert_nothing_is_left, eventually, halt
 from telling import Told, ToldError, write_caller, write_server
 
 from peppy.protocol.frames import NodeStop
@@ -270,7 +270,7 @@ def test_a_stopped_producer_is_not_chosen(seeker: Told, stack: Stack, s3: Told):
     """bindings.md, case 33."""
     stack.stop("s2")
     stopped = stack.serving("s4", "lone")
-    os.kill(stopped.pid, signal.SIGSTOP)
+    halt(stopped.pid)
     try:
         waiting = seeker.ask("poll", service="rest_lone", number=4, timeout=30.0)
         time.sleep(0.3)
@@ -299,7 +299,7 @@ def test_a_pinned_call_outlives_its_producer_until_it_has_been_acknowledged(stac
     second = stack.serving("s5")
     assert caller.answer(down)[1:3] == ["s5", 2]
 
-    os.kill(second.pid, signal.SIGSTOP)
+    halt(second.pid)
     unacknowledged = caller.ask("poll", service="main_echo", number=3, timeout=40.0)
     time.sleep(0.2)  # it is on its way to a process that does not run
     stack.kill(second)

@@ -151,11 +151,11 @@ class Sight:
         result = await goal.get_result(timeout)
         return [result.instance_id, feedback, result.data.said]
 
-    async def timed(self, method: str, **arguments: Any) -> list[Any]:
-        """How a call of this object fails, and after how many seconds."""
+    async def timed(self, way: str, **arguments: Any) -> list[Any]:
+        """How a `call` or a `goal` fails, and after how many seconds."""
         began = time.monotonic()
         try:
-            await getattr(self, method)(**arguments)
+            await getattr(self, way)(**arguments)
         except Exception as error:
             return [type(error).__name__, time.monotonic() - began]
         return ["nothing", time.monotonic() - began]
