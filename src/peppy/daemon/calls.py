@@ -35,6 +35,7 @@ class CallBroker:
         self._endpoints = Endpoints()
         self._discovery = Discovery(slots, self._endpoints, self._deliver, self._mismatched)
         self._deciding: dict[str, Call] = {}  # by goal id
+        self._taken: list[Call] = []  # acknowledged just now; their callers do not know it yet
         self._numbers = itertools.count(secrets.randbits(62))  # nodes keep the deliveries of an earlier daemon
         self.routes: dict[type[frames.Frame], Route] = {
             frames.Call: self._call,
@@ -240,9 +241,19 @@ class CallBroker:
             return False
         call.acknowledged = True
         if not call.given_up:
-            call.caller.session.send(frames.Acknowledged(call.call_id, party.session.instance_id))
+            self._taken.append(call)
             call.release()
         return False
+
+    def tell_acknowledged(self) -> None:
+        """Tell the callers; not those whose answer came together with the acknowledgement and tells them more."""
+        if not self._taken:
+            return
+        taken, self._taken = self._taken, []
+        for call in taken:
+            if call.endpoint is not None and call.caller.questions.get(call.call_id) is call:
+                acknowledged = frames.Acknowledged(call.call_id, call.endpoint.party.session.instance_id)
+                call.caller.session.send(acknowledged)
 
     def _reply(self, party: Party, received: Received) -> bool:
         frame = received.frame

@@ -154,6 +154,10 @@ class ControlPlane:
             if received.fds and not kept:
                 close_all(received.fds)
 
+    def rest(self) -> None:
+        """The frames that one process had sent are all handled."""
+        self._calls.tell_acknowledged()
+
     def _withdraw(self, party: Party, received: Received) -> bool:
         frame = received.frame
         assert isinstance(frame, Withdraw)

@@ -152,7 +152,7 @@ class Server:
         try:
             session = await self._admit(connection)
             if session is not None:
-                await connection.serve(partial(self._take, session))
+                await connection.serve(partial(self._take, session), self._control.rest)
         except ProtocolViolation as error:
             logger.warning("connection of process %d closed: %s", connection.peer.pid, error.message)
         except ConnectionClosed:

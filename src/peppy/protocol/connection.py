@@ -44,6 +44,7 @@ class Connection:
         self._watches_readable = False
         self._drained = False  # the last read has left nothing behind
         self._handle: Callable[[Received], None] | None = None
+        self._rest: Callable[[], None] | None = None
         self._served: asyncio.Future[None] | None = None
         self._late: asyncio.TimerHandle | None = None
         self._unsent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
@@ -97,12 +98,14 @@ class Connection:
             await self._wait_readable()
             self._drained = False
 
-    async def serve(self, handle: Callable[[Received], None]) -> None:
-        """Hand every frame to `handle` as it arrives, until the connection ends, in place of `receive`.
+    async def serve(self, handle: Callable[[Received], None], rest: Callable[[], None] | None = None) -> None:
+        """Hand every frame to `handle` as it arrives, until the connection ends, in place of `receive`; call `rest`
+        behind the frames that were there together, before anybody else's turn.
 
         No task wakes for a frame: the loop's own callback reads it, so a peer that waits is answered a pass earlier.
         Raises as `receive` does, and whatever `handle` raises.
         """
+        self._rest = rest
         self._handle, self._served = handle, self._loop.create_future()
         try:
             self._drained = False
@@ -192,6 +195,9 @@ class Connection:
                 self._end(error)
             if not served.done():
                 served.set_exception(error)
+        finally:
+            if self._rest is not None:
+                self._rest()
 
     def _wait_for_rest(self, due: float | None) -> None:
         """Look again when the frame that has begun is late."""

@@ -116,7 +116,14 @@ class Plane:
             self._requests += 1
             request_id = self._requests
         self.control.handle(peer, Received(frame, request_id, fds, False, payload))
+        self.control.rest()
         return request_id
+
+    def say_together(self, peer: Peer, *notices: Frame) -> None:
+        """The peer sends notices so close to each other that one read brings them all."""
+        for frame in notices:
+            self.control.handle(peer, Received(frame, 0))
+        self.control.rest()
 
     def ask(self, peer: Peer, frame: Frame, payload: bytes = b"", fds: tuple[int, ...] = ()) -> Answer | Failed | None:
         """The peer sends a request; the answer, None while there is none."""

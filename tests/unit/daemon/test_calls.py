@@ -457,6 +457,32 @@ def test_a_process_that_is_replaced_under_its_id_has_ended():
     with_plane(claim)
 
 
+def test_an_answer_that_comes_together_with_its_acknowledgement_goes_alone():
+    async def claim(plane: Plane) -> None:
+        caller, producer = pinned(plane)
+        plane.call(caller, 7)
+        delivery = producer.last(frames.Deliver).delivery
+        plane.say_together(producer, frames.Acknowledge(delivery), frames.Reply(delivery))
+        assert kinds(caller.sent) == ["Answered"]
+
+    with_plane(claim)
+
+
+def test_of_acknowledgements_that_come_together_those_without_an_answer_are_told():
+    async def claim(plane: Plane) -> None:
+        caller, producer = pinned(plane)
+        deliveries: list[int] = []
+        for call_id in (7, 8, 9):
+            plane.call(caller, call_id)
+            deliveries.append(producer.last(frames.Deliver).delivery)
+        plane.say(caller, frames.Withdraw(9))
+        caller.take()
+        plane.say_together(producer, *(frames.Acknowledge(each) for each in deliveries), frames.Reply(deliveries[0]))
+        assert caller.take() == [frames.Answered(7, "c1", CORE), frames.Acknowledged(8, "c1")]
+
+    with_plane(claim)
+
+
 def test_last_words_of_a_process_that_has_ended_count():
     async def claim(plane: Plane) -> None:
         plane.slots.directed["left"] = "c1"

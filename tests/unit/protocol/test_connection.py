@@ -616,6 +616,35 @@ def test_a_frame_that_stays_incomplete_ends_serving(
     run(main)
 
 
+def test_the_end_of_frames_that_came_together_is_told_also_when_one_of_them_fails(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    async def main() -> None:
+        sender, receiver = Connection(pair[0]), Connection(pair[1])
+        heard: list[int | str] = []
+
+        def take(received: Any) -> None:
+            heard.append(received.request_id)
+            if received.request_id == 4:
+                raise ZeroDivisionError
+
+        sender.send(Info(), 1)
+        sender.send(Info(), 2)
+        serving = asyncio.ensure_future(receiver.serve(take, lambda: heard.append("rest")))
+        await asyncio.sleep(0)
+        assert heard == [1, 2, "rest"]
+        heard.clear()
+        sender.send(Info(), 3)
+        sender.send(Info(), 4)
+        with pytest.raises(ZeroDivisionError):
+            await serving
+        assert heard == [3, 4, "rest"]
+        sender.close()
+        receiver.close()
+
+    run(main)
+
+
 def test_cancelled_serving_can_be_taken_up_again(pair: tuple[socket.socket, socket.socket]) -> None:
     async def main() -> None:
         sender, receiver = Connection(pair[0]), Connection(pair[1])
