@@ -320,6 +320,9 @@ class StreamOpen(Frame):
     """Producer to daemon: this stream exists. Descriptors: DATA, CTRL, and where the profile waits the eventfd that
     readers ring for room. Sent again after a reconnect.
 
+    `topic` is a name, or `<interface>:<tag>/<name>` of a topic that the node inherits: no name has a slash, so native
+    and inherited topics never meet.
+
     `format` is the canonical text of the format, which only a `standalone` program says: the daemon knows no manifest
     of it.
     """
@@ -341,7 +344,8 @@ class StreamClose(Frame):
 
 
 class Subscribe(Frame):
-    """Consumer to daemon: read `topic` through slot `link_id`. Descriptor: the subscription's eventfd (doorbell).
+    """Consumer to daemon: read `topic` (as in `StreamOpen`) through slot `link_id`. Descriptor: the subscription's
+    eventfd (doorbell).
 
     `newest_after_loss` is not sent: the reader follows the producer's profile. `held` names the streams that a
     subscription already reads when it registers again after a reconnect, as (stream_id, row, ticket).
