@@ -1,0 +1,26 @@
+"""`peppy repo` without a daemon (docs/reference/cli.md, `peppy repo`)."""
+
+import json
+from pathlib import Path
+
+from .running import peppy
+
+
+def test_init_makes_an_empty_list_and_never_overwrites_one(tmp_path: Path) -> None:
+    path = tmp_path / "conf" / "repositories.json5"
+    assert peppy("repo", "init", home=tmp_path).stdout == f"Created {path}\n"
+    assert path.read_text() == "[]\n"
+    path.write_text("[ /* mine */ ]")
+    again = peppy("repo", "init", "--json", home=tmp_path)
+    assert json.loads(again.stdout)["data"] == {"path": str(path), "created": False}
+    assert path.read_text() == "[ /* mine */ ]"
+
+
+def test_a_directory_has_no_ref(tmp_path: Path) -> None:
+    answer = peppy("repo", "add", ".", "--ref", "main", home=tmp_path)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "`--ref` does not go with a directory" in answer.stderr
+
+
+def test_an_id_is_a_number(tmp_path: Path) -> None:
+    assert peppy("repo", "remove", "first", home=tmp_path).returncode == 2
