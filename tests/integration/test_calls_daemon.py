@@ -112,19 +112,19 @@ def serve(camera: Program, kind: str = "service", name: str = "zoom") -> None:
     camera.ask(frames.EndpointOpen(1, kind, name, None, HASHES), EndpointOpened)
 
 
-def answer(camera: Program, payload: bytes = b"response") -> None:
-    """Take the next call, which has been addressed or discovered, and answer it."""
+def take(camera: Program, viewer: Program) -> int:
+    """The camera takes the next call or goal of the viewer's, which hears of it; the delivery number."""
     delivery = camera.receive(frames.Deliver).delivery
     camera.send(frames.Acknowledge(delivery))
-    camera.send(frames.Reply(delivery), payload)
+    assert viewer.receive(frames.Acknowledged).instance_id == "cam-1"
+    return delivery
 
 
 def test_a_discovered_producer_answers_a_call(viewer: Program, camera: Program):
     serve(camera)
     call(viewer)
     camera.send(frames.Discovered(camera.receive(frames.Discover).number))
-    answer(camera)
-    assert viewer.receive(frames.Acknowledged).instance_id == "cam-1"
+    camera.send(frames.Reply(take(camera, viewer)), b"response")
     answered, received = viewer.received(frames.Answered)
     assert (answered.instance_id, answered.error, received.payload) == ("cam-1", None, b"response")
 
@@ -168,10 +168,7 @@ def fire(viewer: Program, camera: Program) -> str:
     serve(camera, "action", "track")
     viewer.send(frames.Goal(1, goal_id, "any", "track", HASHES, in_secs(60)), b"goal")
     camera.send(frames.Discovered(camera.receive(frames.Discover).number))
-    delivery = camera.receive(frames.Deliver).delivery
-    camera.send(frames.Acknowledge(delivery))
-    camera.send(frames.Decision(delivery, True))
-    viewer.receive(frames.Acknowledged)
+    camera.send(frames.Decision(take(camera, viewer), True))
     assert viewer.receive(frames.Decided).accepted
     return goal_id
 
