@@ -19,7 +19,7 @@ CAMERAS = ("c1", "c2", "c3")
 LEFT_AND_RIGHT = ("left@c1", "right@c2")
 SLOTS_OF_VIEW = f"nodes: [{slot('left', 'cam')}, {slot('right', 'cam')}, {slot('rest', 'cam', from_any=True)}]"
 SLOTS_OF_SEEKER = f"nodes: [{slot('any', 'cam', from_any=True)}, {slot('far', 'lamp', from_any=True)}]"
-SHORT_SECS = 0.3
+SHORT_SECS = 0.2
 """A budget that is meant to end."""
 
 KINDS = {"service": "call", "action": "goal"}

@@ -173,7 +173,7 @@ class Arm:
         return goal in self.contexts
 
     async def said(self) -> dict[str, Any]:
-        return {"accepted": self.accepted, "heard": self.heard}
+        return {"accepted": self.accepted, "heard": self.heard, "errors": [repr(error) for error in self.errors]}
 
 
 def accept_all(_request: Any) -> Awaitable[Any] | Any:

@@ -285,6 +285,32 @@ def test_case_19_an_instance_that_is_not_running_is_refused_with_its_state(state
     assert "running instances: `c1`, `c2`, `c3`, `m1`" in found[0].message
 
 
+def test_case_20_an_instance_that_is_no_candidate_is_unknown_whatever_runs_besides() -> None:
+    declared = {candidate.instance_id: candidate for candidate in (camera("c2"), microphone("m1"))}
+    with pytest.raises(InvalidInput) as raised:
+        bind("v", VIEW, parse_bindings(LEFT_AND_RIGHT), declared)
+    (found,) = raised.value.details
+    assert found.kind == "UnknownInstanceId"
+    assert "`c1`" in found.message
+    assert "`c2`, `m1`" in found.message
+
+
+def test_case_41_consumers_of_one_stack_are_each_refused_for_their_own_errors() -> None:
+    consumers = {"v4": ("left@c1",), "v12": (*LEFT_AND_RIGHT, "foo@m1"), "v14": ("left@m1", "right@c2")}
+    found: list[Problem] = []
+    for consumer, texts in consumers.items():
+        with pytest.raises(InvalidInput) as raised:
+            bound(VIEW, *texts, consumer=consumer)
+        found += raised.value.details
+    together = InvalidInput(found)
+    assert [problem.kind for problem in together.details] == [
+        "BindingMissingForPinnedDep",
+        "BindingDeadKey",
+        "BindingTargetMismatch",
+    ]
+    assert all(problem.message in together.message for problem in found)
+
+
 def test_claims_are_listed_when_none_is_the_one_that_is_needed() -> None:
     other = Candidate("s1", MIC, (Reference("sound", "v2"), Reference("hum", "v1")), State.RUNNING)
     found = problems(EYE, "main@s1", more=[other])
