@@ -40,6 +40,7 @@ class FeedbackRing:
         self.writer = writer
         self.queue = SpaceQueue(writer)
         self._claim: Claim | None = None
+        self._observer: Observer | None = None  # opened once: to map a ring costs as much as to send a goal
 
     def reserve(self, doorbell: int) -> Claim:
         """The row of the next goal's client, which gets everything from now on."""
@@ -57,8 +58,9 @@ class FeedbackRing:
         """Whether the client of the last goal has come and gone."""
         if self._claim is None:
             return True
-        observer = Observer.open(self.writer.data_fd, self.writer.ctrl_fd)
-        has_come = observer.row(self._claim.row).state != ROW_FREE
+        if self._observer is None:
+            self._observer = Observer.open(self.writer.data_fd, self.writer.ctrl_fd)
+        has_come = self._observer.row(self._claim.row).state != ROW_FREE
         return has_come and self.release(self._claim.row, self._claim.ticket)
 
     def fits(self, wanted: Geometry) -> bool:
@@ -68,6 +70,7 @@ class FeedbackRing:
 
     def close(self) -> None:
         """What was written stays readable for who has the segments."""
+        self._observer = None
         self.writer.close()
         self.queue.close()
 
