@@ -99,7 +99,8 @@ def payload_of(received: Received) -> bytes | memoryview:
     fd = received.fds[-1]
     try:
         _check(fd, length)
-        return memoryview(mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ)) if length else b""
+        # Private, which copies nothing: Linux before 6.7 maps no write-sealed memfd shared, not even to read it.
+        return memoryview(mmap.mmap(fd, length, mmap.MAP_PRIVATE, mmap.PROT_READ)) if length else b""
     finally:
         os.close(fd)
 

@@ -120,9 +120,10 @@ class Acceptor:
         OSError without room for a stream."""
         doorbells = other_descriptors(delivery.received)
         try:
+            request = self._request(delivery)
             if self._goals.has_begun(delivery.goal_id or ""):
                 raise RuntimeError(f"the goal id `{delivery.goal_id}` is already in use")
-            return self._request(delivery), self._stream(delivery, doorbells)
+            return request, self._stream(delivery, doorbells)
         except BaseException:
             close_all(doorbells)
             raise
@@ -173,7 +174,7 @@ class Acceptor:
 
     def _refuse(self, delivery: Delivery, text: str) -> None:
         """A goal that nobody decides: too many wait, or the action is closed. On the control thread or the loop."""
-        self._goals.link.send(_rejection(delivery, text))
+        delivery.endpoint.answer(delivery, _rejection(delivery, text))
 
 
 def _discard(stream: FeedbackStream | None) -> None:

@@ -62,6 +62,8 @@ class Endpoint:
     async def next(self) -> Delivery | None:
         """The next request that somebody still waits for, in the order of arrival; calls at the same time are served
         in their order. None when the endpoint is closed or the node ends. Cancelling loses no request."""
+        if self.queue:  # however many wait, others on the loop have their turn between two of them
+            await asyncio.sleep(0)
         earlier = False
         while True:
             future = self._room.take_or_wait(self, first=earlier)
@@ -191,7 +193,7 @@ class Endpoints:
                 endpoint.queue.appendleft(delivery)
                 self._hand_out(endpoint)
                 return
-        endpoint.refuse(delivery, "the node is ending")
+        endpoint.refuse(delivery, "action server closed" if endpoint.kind == "action" else "the node is ending")
         close_all(delivery.received.fds)
 
     def answer(self, delivery: Delivery, frame: Frame, fds: tuple[int, ...], payload: bytes) -> int:

@@ -105,7 +105,13 @@ class SpaceQueue:
             if self._waiting:
                 os.eventfd_write(self._space, 1)
             else:
-                os.close(self._space)
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Under the lock, once closed: somebody may still come to wait, and leave after this."""
+        if self._space >= 0:
+            os.close(self._space)
+            self._space = -1
 
     def _forked(self) -> None:
         """In a fork child: threads that held the lock or waited are the parent's. The core refuses every write."""
@@ -144,7 +150,7 @@ class SpaceQueue:
             self._waiting.remove(turn)
             if not self._waiting:
                 if self._closed:
-                    os.close(self._space)
+                    self._let_go()
             elif was_head:
                 self._waiting[0].wake()
 

@@ -48,6 +48,13 @@ def test_a_larger_one_travels_beside_it_and_arrives_whole():
     assert open_descriptors() == before
 
 
+def test_a_payload_beside_its_frame_is_mapped_privately_as_every_kernel_allows():
+    view = payload_of(arrived(pack(b"x" * (INSIDE + 1), "request")))
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    assert [line.split()[1] for line in maps if "memfd:peppy-payload" in line] == ["r--p"]
+    del view
+
+
 @pytest.mark.parametrize("bulk", [100, 2 * INSIDE])
 def test_pieces_come_to_their_offsets(bulk: int):
     packed = pack_pieces([(b"head", 0), (memoryview(b"b" * bulk), 64)], 64 + bulk, "request")

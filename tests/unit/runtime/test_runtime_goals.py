@@ -2,18 +2,22 @@
 
 import asyncio
 import os
+from time import monotonic_ns
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_daemon import open_descriptors
 from goals_bench import GOAL, RESULT, Bench, Context, accept_all, on_loop, spawn
 
 from peppy.errors import PeppyError
 from peppy.model.goals import ResultStatus
-from peppy.protocol.calls import Decision, GoalKept, GoalSignalled, SignalGoal
+from peppy.protocol.calls import Decision, Deliver, GoalKept, GoalSignalled, SignalGoal
 from peppy.protocol.frame import Received
 from peppy.protocol.frames import RowLeft
+from peppy.protocol.payloads import sealed
 from peppy.runtime.actions import GoalResponse
+from peppy.runtime.delivery import Delivery
 
 COMPLETED, CANCELLED = ResultStatus.COMPLETED, ResultStatus.CANCELLED
 
@@ -103,6 +107,22 @@ class TestDeciding:
 
         on_loop(claim)
 
+    def test_a_large_goal_that_comes_again_leaves_no_descriptor(self) -> None:
+        async def claim(bench: Bench) -> None:
+            handle = await bench.expose()
+            goal_id, _ctx = await accepted(bench, handle)
+            before = open_descriptors()
+            goal: Any = GOAL.encode(1)
+            memfd = sealed([(goal, 0)], len(goal))
+            frame = Deliver(99, 1, "c1", "core", monotonic_ns() + 60_000_000_000, goal_id, beside=len(goal))
+            endpoint: Any = bench.endpoint
+            bench.endpoint.queue.put_nowait(Delivery(endpoint, frame, Received(frame, 0, (memfd,))))
+            await accepted(bench, handle)
+            assert "already in use" in (bench.endpoint.decisions[goal_id].error_message or "")
+            assert open_descriptors() == before
+
+        on_loop(claim)
+
     def test_one_decider_runs_at_a_time(self) -> None:
         async def claim(bench: Bench) -> None:
             running = 0
@@ -182,9 +202,9 @@ class TestDeciding:
     def test_a_goal_that_nobody_decides_is_told_why(self) -> None:
         async def claim(bench: Bench) -> None:
             await bench.expose()
-            bench.send()
+            goal_id = bench.send()
             bench.endpoint.refuse(await bench.endpoint.queue.get(), "is overloaded")  # type: ignore[arg-type]
-            assert bench.link.sent == [Decision(1, False, "is overloaded")]
+            assert bench.endpoint.decisions == {goal_id: Decision(1, False, "is overloaded")}
 
         on_loop(claim)
 

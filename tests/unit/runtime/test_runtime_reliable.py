@@ -14,9 +14,10 @@ from test_runtime_writing import loan
 
 from peppy.errors import PublishTimeout
 from peppy.model.qos import QoSProfile
-from peppy.ring import History
+from peppy.ring import History, StreamClosed, WouldBlock, Writer, plan
 from peppy.runtime.publisher import Publisher
 from peppy.runtime.reliable import WaitingTopicWriter
+from peppy.runtime.space import SpaceQueue
 from peppy.runtime.subscription import Subscription
 
 DEPTH = 8
@@ -434,3 +435,21 @@ def test_ready_critical_messages_are_handed_to_the_loop_first():
         assert order == ["urgent", "ordinary"] * 20
 
     on_loop(claim)
+
+
+def test_a_queue_that_is_closed_while_a_write_is_about_to_wait_closes_its_eventfd_once():
+    writer = Writer.create(plan(8, 1 << 20, 64), topic_hash=1, schema_hash=1, mode=2, reliable=True)
+    queue = SpaceQueue(writer)
+    foreign: list[int] = []
+
+    def write() -> None:
+        if foreign:
+            raise StreamClosed("closed")
+        queue.close()
+        foreign.append(os.eventfd(0))  # it gets the number that has just become free
+        raise WouldBlock
+
+    with pytest.raises(StreamClosed):
+        queue.put_on_thread(write, 1.0)
+    os.close(foreign[0])
+    writer.close()

@@ -11,6 +11,7 @@ import pytest
 from fake_daemon import LIMIT, WELCOME, FakeDaemon, heard, open_descriptors
 
 from peppy.codec import plan_of
+from peppy.model.qos import QoSProfile
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.calls import (
     Acknowledge,
@@ -29,9 +30,11 @@ from peppy.protocol.frame import Received
 from peppy.protocol.frames import Done, Failed, Frame, Probe
 from peppy.protocol.payloads import pack, payload_of
 from peppy.runtime import endpoints as endpoints_module
+from peppy.runtime.accepting import Acceptor, Messages
 from peppy.runtime.control import ControlThread
 from peppy.runtime.delivery import Delivery
 from peppy.runtime.endpoints import Endpoint
+from peppy.runtime.goals import Goals
 from peppy.runtime.services import ConsumedService, ExposedService
 
 REQUEST = plan_of("zoom request", '[["factor","u16",0]]', {})
@@ -391,24 +394,44 @@ def test_a_withdrawn_request_never_reaches_the_handler(control: ControlThread, f
 
 def test_a_request_withdrawn_while_its_handler_runs_gets_no_reply(control: ControlThread, fake: FakeDaemon):
     async def claim(server: Server) -> None:
-        go_on = asyncio.Event()
+        began, go_on = asyncio.Event(), asyncio.Event()
 
         async def wait(_request: Request) -> Any:
+            began.set()
             await go_on.wait()
             return response("")
 
         task = server.serve(wait)
         await server.registered()
         server.deliver(5)
+        await began.wait()  # acknowledged is not begun: until then the withdrawal would take it from the queue
         await server.hear(Acknowledge)
-        while not control.endpoints._deliveries:
-            await asyncio.sleep(0)
         server.peer.send(Withdrawn(5))
         await server.served()
         go_on.set()
         await task
         server.peer.send(Probe(), 78)
         assert isinstance(server.peer.receive(LIMIT).frame, Done)
+
+    run(control, fake, claim)
+
+
+def test_a_goal_that_finds_the_queue_full_is_rejected_once(control: ControlThread, fake: FakeDaemon):
+    async def claim(server: Server) -> None:
+        loop: Any = asyncio.get_running_loop()
+        goals = Goals(control.config, control, loop, lambda: False)
+        messages = Messages(REQUEST, None, QoSProfile.Standard, Request)
+        Acceptor(goals, "dock", None, (1, 2, 3), messages)
+        await server.registered()
+        for number in range(1, endpoints_module.QUEUED + 2):
+            deliver = Deliver(number, 1, "v1", "core", monotonic_ns() + LATER, f"{number:016x}")
+            server.peer.send(deliver, payload=REQUEST.encode(2))
+        server.peer.send(Probe(), 77)
+        decisions: list[Any] = []
+        while not isinstance(frame := (await asyncio.to_thread(server.peer.receive, LIMIT)).frame, Done):
+            decisions += [frame] if isinstance(frame, Decision) else []
+        assert [decision.error_message for decision in decisions] == ["action `dock` is overloaded: 256 requests wait"]
+        assert len(control.endpoints._deliveries) == endpoints_module.QUEUED
 
     run(control, fake, claim)
 
@@ -420,6 +443,33 @@ def test_whoever_serves_answers_a_discovery_and_nobody_else(control: ControlThre
         server.peer.send(Discover(8, endpoint_id + 1))
         server.peer.send(Discover(9, endpoint_id))
         assert (await server.hear(Discovered)).frame == Discovered(9)
+
+    run(control, fake, claim)
+
+
+def test_a_queue_that_is_never_empty_leaves_the_loop_to_others(control: ControlThread, fake: FakeDaemon):
+    async def claim(server: Server) -> None:
+        passes, seen_at = 0, []
+        node: Any = server
+
+        def count() -> None:
+            nonlocal passes
+            passes += 1
+            if len(seen_at) < 20:
+                asyncio.get_running_loop().call_soon(count)
+
+        async def serve() -> None:
+            for _ in range(20):
+                await server.service.handle_next_request(node, lambda _request: seen_at.append(passes) or response(""))
+
+        server.serve()
+        await server.registered()
+        for number in range(21):
+            server.deliver(number + 5)
+        await server.served()
+        count()
+        await serve()
+        assert len(set(seen_at)) > 10
 
     run(control, fake, claim)
 
