@@ -85,6 +85,8 @@ class _Source:
         newer: BinaryIO | None = None
         for number in range(_KEEP_LIMIT + 1):
             candidate = self._open(number)
+            if candidate is None and rotated(self._log, number + 1).exists():
+                continue  # a rotation is going on, file by file: behind the gap there may be the open one
             if candidate is None:
                 break
             if os.path.samestat(os.fstat(candidate.fileno()), current):

@@ -1,10 +1,12 @@
 """docs/reference/daemon.md, Logs and health."""
 
+import asyncio
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from peppy.process.follow import follow
 from peppy.process.logs import LogLine, last_errors, log_name, newest_log, parse_line, read_log, rotated
 
 TIME = "2026-11-03T13:59:04.507"
@@ -80,3 +82,24 @@ def test_the_last_errors_are_the_stderr_lines_of_this_run(tmp_path: Path):
     )
     assert last_errors(log, 20) == [str(n) for n in range(10, 30)]
     assert last_errors(log, 100) == [str(n) for n in range(30)]
+
+
+async def _followed(log: Path, steps: list[str]) -> list[str]:
+    """What following yields when the files are as the shim leaves them in the middle of its renames."""
+    ended = asyncio.Event()
+    lines = follow(log, ended)
+    texts = [(await anext(lines)).text]
+    for step in steps:
+        source, _, target = step.partition(" ")
+        log.with_name(source).rename(log.with_name(target))
+    log.write_text(line("stdout", "third"))
+    ended.set()
+    return [*texts, *[found.text async for found in lines]]
+
+
+def test_following_skips_no_file_while_a_rotation_goes_on(tmp_path: Path):
+    log = tmp_path / "node.log"
+    rotated(log, 1).write_text(line("stdout", "second"))
+    log.write_text(line("stdout", "first"))
+    steps = ["node.log node.log.3", "node.log.1 node.log.2"]  # `.1` is missing: the log is still to become it
+    assert asyncio.run(_followed(log, steps)) == ["first", "second", "third"]
