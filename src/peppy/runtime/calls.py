@@ -35,6 +35,9 @@ from peppy.runtime.subject import Subject
 IN_FLIGHT = 1024
 """Calls and goals of one process that are under way; the next one waits."""
 
+LONGEST_SECS = 1e9
+"""A longer timeout is taken as this one, thirty years: later deadlines do not fit their frames."""
+
 A = TypeVar("A", bound=Answer)
 
 
@@ -100,7 +103,7 @@ class Calls:
         """The end of a budget that begins now, on the clock of the loop. ValueError for no finite time from 0 on."""
         if not (math.isfinite(timeout) and timeout >= 0):
             raise ValueError(f"`timeout` is `{timeout}`, it must be a finite number of seconds from 0 on")
-        return self._node_loop().time() + timeout
+        return self._node_loop().time() + min(timeout, LONGEST_SECS)
 
     async def exchange(
         self,

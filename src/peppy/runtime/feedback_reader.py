@@ -37,12 +37,15 @@ class FeedbackReader(Waiting, Generic[M]):
         plan: Plan[M],
         loop: asyncio.AbstractEventLoop,
         urgent: list[Waiting],
+        link: Link,
         closed: Callable[[str], None],
     ) -> None:
         """`closed` is told the goal's id when nothing follows and all descriptors are given back."""
         super().__init__(loop, urgent)
         self.goal_id = goal_id
         self._plan = plan
+        self._link = link
+        self._generation = link.generation  # what the daemon says of the goal may come on this connection, or a later
         self._tell_closed = closed
         self._source: Source | None = None
         self._goal_ended = False
@@ -69,11 +72,13 @@ class FeedbackReader(Waiting, Generic[M]):
             )
             if decided.qos == QoSProfile.Critical:
                 self._urgent.append(self)
+            if self._link.generation != self._generation:
+                self.follow()  # the reconnect has found nothing to follow yet
 
-    @property
-    def is_attached(self) -> bool:
-        """Whether its goal was accepted and something may still come."""
-        return self._source is not None
+    def follow(self) -> None:
+        """Ask for the goal's end, which may have been told to nobody. From any thread."""
+        if self._source is not None:
+            self._link.send(FollowGoal(self.goal_id))
 
     def end(self) -> None:
         """The goal is terminal, so everything it has sent is in the stream. From any thread."""
@@ -168,7 +173,7 @@ class FeedbackReaders:
         """A reader for a goal that is about to be sent. OSError when this process has no free descriptor."""
         if not self._readers:
             allow_many()
-        reader = FeedbackReader(goal_id, plan, self._loop, self._urgent, self._forget)
+        reader = FeedbackReader(goal_id, plan, self._loop, self._urgent, self._link, self._forget)
         with self._lock:
             self._readers[goal_id] = reader
         return reader
@@ -198,8 +203,7 @@ class FeedbackReaders:
     def register_again(self) -> None:
         """The end of a goal may have been told to nobody."""
         for reader in self._all():
-            if reader.is_attached:
-                self._link.send(FollowGoal(reader.goal_id))
+            reader.follow()
 
     def _ended(self, received: Received) -> None:
         assert isinstance(received.frame, FeedbackEnd)

@@ -30,7 +30,7 @@ class Link:
         """Names the run of the daemon that is, or was last, connected."""
         self._last_generation = 0
         self._last_request = 0
-        self._asked: dict[int, tuple[type[Answer], Answered]] = {}
+        self._asked: dict[int, tuple[type[Frame], Answered]] = {}
 
     @property
     def connected(self) -> bool:
@@ -63,14 +63,13 @@ class Link:
         self, frame: Frame, answered: Answered, fds: tuple[int, ...] = (), payload: bytes = b"", *, only_on: int = 0
     ) -> int:
         """Send a request; as `send`, and `answered` is told the answer unless nothing was sent."""
-        answer = cast("type[Answer]", type(frame).Answer)
         with self._lock:
             connection, generation = self._connection, self._last_generation
             if connection is None or (only_on and only_on != generation):
                 return 0
             self._last_request += 1
             number = self._last_request
-            self._asked[number] = answer, answered
+            self._asked[number] = type(frame), answered
         try:
             connection.post(frame, number, fds, payload)
         except ConnectionClosed:
@@ -106,9 +105,17 @@ class Link:
             asked = self._asked.pop(received.request_id, None)
         if asked is None:
             return
-        answer, answered = asked
+        question, answered = asked
         frame = received.frame
         if isinstance(frame, Failed):
             answered(error_of(frame))
         elif isinstance(frame, Done):
-            answered(msgspec.msgpack.decode(frame.result, type=answer))
+            answered(_answer(frame, question))
+
+
+def _answer(frame: Done, question: type[Frame]) -> Answer | PeppyError:
+    """What the daemon says; an error for what is no answer to the question, or its asker would wait for ever."""
+    try:
+        return msgspec.msgpack.decode(frame.result, type=cast("type[Answer]", question.Answer))
+    except msgspec.MsgspecError as error:
+        return PeppyError(f"the answer of the daemon to `{question.__name__}` cannot be read: {error}")

@@ -117,6 +117,17 @@ def test_a_timeout_that_is_no_time_is_refused_and_nothing_is_sent(
     run(control, claim)
 
 
+def test_a_timeout_of_longer_than_anybody_lives_travels_as_one_that_fits(control: ControlThread, fake: FakeDaemon):
+    async def claim(caller: Caller) -> None:
+        task = caller.start(1e300)
+        call = await hear(fake.peers[0], Call)
+        assert monotonic_ns() < call.deadline_ns < 1 << 63
+        fake.peers[0].send(Answered(call.call_id, "v1", "core"))
+        await task
+
+    run(control, claim)
+
+
 def test_without_an_acknowledgement_the_budget_ends_in_unreachable(control: ControlThread, fake: FakeDaemon):
     async def claim(caller: Caller) -> None:
         began = monotonic()
@@ -306,6 +317,16 @@ def test_a_request_is_answered_and_asked_again_after_a_reconnect(control: Contro
         answer = msgspec.msgpack.encode(GoalCancelled(0, "b1", "core"))
         peer.send(Done(msgspec.Raw(answer)), request.request_id)
         assert await task == GoalCancelled(0, "b1", "core")
+
+    run(control, claim)
+
+
+def test_a_request_whose_answer_is_nonsense_fails_at_once(control: ControlThread, fake: FakeDaemon):
+    async def claim(caller: Caller) -> None:
+        task = cancel(caller)
+        request = await asyncio.to_thread(heard, fake.peers[0], CancelGoal)
+        fake.peers[0].send(Done(msgspec.Raw(msgspec.msgpack.encode("nonsense"))), request.request_id)
+        assert "the answer of the daemon to `CancelGoal` cannot be read" in await failure(task, PeppyError)
 
     run(control, claim)
 

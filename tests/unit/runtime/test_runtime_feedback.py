@@ -283,6 +283,20 @@ def test_after_a_reconnect_the_end_is_asked_for_again() -> None:
     on_loop(claim)
 
 
+def test_a_client_that_attaches_after_the_reconnect_asks_for_the_end_as_well() -> None:
+    """The decision came on the former connection, while the loop was busy: its end may have been told to nobody."""
+
+    async def claim(bench: Bench) -> None:
+        both = await pair(bench, await bench.expose(), attached=False)
+        bench.link.generation += 1
+        bench.readers.register_again()
+        assert FollowGoal(both.reader.goal_id) not in bench.link.sent
+        bench.attach(both.reader)
+        assert FollowGoal(both.reader.goal_id) in bench.link.sent
+
+    on_loop(claim)
+
+
 def test_a_worker_is_not_slowed_by_a_client_that_was_killed() -> None:
     """The reader's process ends with the row still its own."""
 
