@@ -13,6 +13,9 @@ from telling import PAYLOAD, Told, ToldError, write_listener, write_talker
 
 from peppy.protocol.frames import NodeInfo, NodeRemove, NodeStop, TopicList
 
+RING_BYTES = 64 << 20
+"""The default budget of a topic's ring."""
+
 
 class Stack:
     """A daemon with talkers and listeners that do what a test tells them."""
@@ -338,7 +341,7 @@ def test_a_message_above_the_capacity_is_refused_and_the_topic_goes_on(run: Call
     assert numbers(listener.call("take_until", last=2)) == [1, 2]
 
 
-def test_large_messages_are_whole(run: Callable[..., Told]) -> None:
+def test_large_messages_are_whole_and_their_ring_stays_within_its_budget(run: Callable[..., Told]) -> None:
     talker, listener = run("talker", "t1"), run("listener", "l1", main="t1")
     listener.call("subscribe", topic="main_plain")
     talker.ask("publish", topic="plain", count=100, size=8 << 20)
@@ -346,6 +349,15 @@ def test_large_messages_are_whole(run: Callable[..., Told]) -> None:
     assert all(whole for _, _, whole in received)
     stats = listener.call("stats")
     assert stats["received"] + stats["lost"] == 100
+    pinned = 8 << 20  # by the one reader, which keeps none
+    assert 4 * (8 << 20) < shared_memory_of(talker) <= RING_BYTES + pinned
+
+
+def shared_memory_of(told: Told) -> int:
+    """Bytes that the streams of a process take in memory."""
+    rings = [path for path in Path(f"/proc/{told.pid}/fd").iterdir() if os.readlink(path).startswith("/memfd:")]
+    inodes = {status.st_ino: status.st_blocks * 512 for status in map(os.stat, rings)}
+    return sum(inodes.values())
 
 
 def test_other_formats_are_never_read(stack: Stack, run: Callable[..., Told], tmp_path: Path) -> None:
