@@ -8,10 +8,12 @@ import itertools
 import secrets
 from collections.abc import Callable, Iterable
 
+from peppy.daemon import parties
 from peppy.daemon.discovery import Discovery, Slots
-from peppy.daemon.endpoints import Endpoints
+from peppy.daemon.endpoints import Endpoints, check_member
 from peppy.daemon.goals import GoalTable, is_goal_id, observed
 from peppy.daemon.parties import ACTION, OPEN_QUESTIONS, SERVICE, Call, Endpoint, Party
+from peppy.model.names import NAME_LIMIT
 from peppy.protocol import calls as frames
 from peppy.protocol.answers import EndpointOpened
 from peppy.protocol.frame import ProtocolViolation, Received
@@ -111,6 +113,10 @@ class CallBroker:
         route = party.routes.get((frame.link_id, key)) if session.has_slots else None
         if route is not None and not route.serving:
             route = None
+        if route is None:
+            check_member(key, frame.hashes)
+            if len(frame.link_id) > NAME_LIMIT:
+                raise ProtocolViolation("a slot has no such name")
         call = Call(
             caller=party,
             call_id=frame.call_id,
@@ -157,6 +163,8 @@ class CallBroker:
             return
         call.given_up = True
         call.release()
+        if call.endpoint is not None and self._was_decided_before(call, call.endpoint):  # and the decision got lost
+            self._undeliver(producer, call)
         self._limit_given_up(producer)
 
     def _limit_given_up(self, producer: Party) -> None:
@@ -213,7 +221,9 @@ class CallBroker:
             before = self._goals.decided_before(call.goal_id, client_id, endpoint.instance_id)
         if before is None:
             return False
-        if not call.given_up:
+        if call.given_up:
+            self._forget(call)
+        else:
             text = f"{call.what}: `{before.instance_id}` took the goal, then the connection to the daemon was lost"
             self._fail(call, "ServiceTimeout", text)
         self._goals.unwanted(before)
@@ -223,6 +233,8 @@ class CallBroker:
         """Why the goal does not reach the decider."""
         if self._goals.knows(goal_id) or self._deciding.get(goal_id, call) is not call:
             return _in_use(goal_id)
+        if len(endpoint.party.serves) >= parties.SERVED_GOALS:
+            return f"too many goals: `{parties.SERVED_GOALS}` of `{endpoint.instance_id}` are live"
         if endpoint.live + endpoint.deciding >= LIVE_GOALS:
             return f"too many goals: `{LIVE_GOALS}` are live"
         return None

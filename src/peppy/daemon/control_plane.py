@@ -186,9 +186,16 @@ class ControlPlane:
         for party in self._parties.values():
             for question in [question for question in party.questions.values() if question.deadline_ns < latest]:
                 self._drop(question)
+        for party in [party for party in self._parties.values() if _is_gone(party)]:
+            self._end(party)
 
     def in_flight(self) -> int:
         """How many calls and goals wait for an answer."""
         return sum(
             isinstance(question, Call) for party in self._parties.values() for question in party.questions.values()
         )
+
+
+def _is_gone(party: Party) -> bool:
+    """Whether this is a command line that does not come back and waits for the end of no goal any more."""
+    return not (party.online or party.session.has_slots or party.follows)

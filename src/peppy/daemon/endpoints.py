@@ -5,12 +5,15 @@ from types import MappingProxyType
 
 from peppy.daemon.parties import ACTION, SERVICE, Endpoint, Key, Party
 from peppy.errors import PeppyError
-from peppy.model.names import is_name
+from peppy.model.names import Reference, is_name
 from peppy.model.text import quoted
 from peppy.protocol.calls import EndpointOpen
 
 ENDPOINTS = 4096
 """Endpoints that one process may have."""
+
+HASHES = 3
+"""Formats of a member: request and response, or goal, feedback and result."""
 
 _NOBODY: Mapping[str, Endpoint] = MappingProxyType({})
 
@@ -28,8 +31,7 @@ class Endpoints:
     def open(self, party: Party, frame: EndpointOpen) -> Endpoint:
         """A process serves this from now on, or again after a reconnect. Raises PeppyError (`ProtocolViolation`)."""
         key = (frame.kind, frame.name, frame.interface)
-        if frame.kind not in (SERVICE, ACTION) or not is_name(frame.name):
-            raise _violation(f"{quoted(frame.kind)} {quoted(frame.name)} cannot be served")
+        check_member(key, frame.hashes)
         endpoint = party.endpoints.get(frame.endpoint_id)
         if endpoint is not None and (endpoint.key, endpoint.hashes) != (key, frame.hashes):
             raise _violation(f"endpoint `{frame.endpoint_id}` serves something else")
@@ -58,6 +60,14 @@ class Endpoints:
         """The endpoint is no more."""
         self.suspend(endpoint)
         endpoint.party.endpoints.pop(endpoint.endpoint_id, None)
+
+
+def check_member(key: Key, hashes: tuple[int, ...]) -> None:
+    """Raises PeppyError (`ProtocolViolation`) for what no node can serve, whoever says it."""
+    kind, name, interface = key
+    is_member = kind in (SERVICE, ACTION) and is_name(name) and len(hashes) <= HASHES
+    if not is_member or (interface is not None and Reference.parse(interface) is None):
+        raise _violation(f"there can be no {quoted(kind)} {quoted(name)} of {quoted(interface)}")
 
 
 def _violation(text: str) -> PeppyError:

@@ -9,6 +9,7 @@ import fcntl
 import os
 from collections.abc import Callable
 
+from peppy.daemon import parties
 from peppy.daemon.parties import Call, Cancel, Endpoint, Goal, Party, Poll
 from peppy.daemon.retention import Retention
 from peppy.errors import PeppyError
@@ -17,8 +18,8 @@ from peppy.protocol import calls as frames
 from peppy.protocol.answers import GoalCancelled, GoalEndKept
 from peppy.protocol.failures import failed
 from peppy.protocol.frame import ProtocolViolation, Received
-from peppy.protocol.frames import RowLeft
 from peppy.protocol.payloads import SEALS
+from peppy.protocol.streams import RowLeft
 from peppy.ring import Observer
 
 WINDOW_SECS = 5.0
@@ -104,7 +105,7 @@ class GoalTable:
                 self._add_follower(goal, call.caller)
         if not call.given_up:
             self._remember(call.caller, call.call_id, goal)
-        self._signal_again(goal)
+        self._tell_server(goal)
         return goal
 
     @staticmethod
@@ -125,16 +126,23 @@ class GoalTable:
         """The client gave up before it knew that its goal was accepted: the worker's cancel flag is set."""
         if goal.server is None:
             return
-        goal.server.session.send(frames.SignalGoal(goal.goal_id))
-        self._leave_row(goal)
+        goal.unwanted = goal.row_left = True
+        self._tell_server(goal)
         if goal.client is not None:
             goal.followers.discard(goal.client)
             goal.client.follows.discard(goal)
             goal.client = None
 
-    def _leave_row(self, goal: Goal) -> None:
-        if goal.stream_id and goal.ticket and goal.server is not None:
-            goal.server.session.send(RowLeft(goal.stream_id, goal.row, goal.ticket))
+    @staticmethod
+    def _tell_server(goal: Goal) -> None:
+        """Say what the server of a goal has to know: that it is to be cancelled, that its client's row is free."""
+        server = goal.server
+        if server is None or not server.online:  # it hears it when it tells that it has kept the goal
+            return
+        if goal.cancels or goal.unwanted:
+            server.session.send(frames.SignalGoal(goal.goal_id))
+        if goal.row_left and goal.ticket:
+            server.session.send(RowLeft(goal.stream_id, goal.row, goal.ticket))
             goal.ticket = 0
 
     def _add_follower(self, goal: Goal, party: Party) -> None:
@@ -150,6 +158,8 @@ class GoalTable:
             raise ProtocolViolation(f"a goal came back with {len(received.fds)} descriptors")
         known = self._goals.get(frame.goal_id)
         if known is None and frame.goal_id not in self._retention.tombstones:
+            if len(party.serves) >= parties.SERVED_GOALS:
+                raise ProtocolViolation(f"more than {parties.SERVED_GOALS} goals are live")
             observer = observed(received.fds)
             known = self._awaited.pop(frame.goal_id, None) or Goal(frame.goal_id)
             known.client_id, known.came_back = frame.client_instance_id, True
@@ -157,14 +167,8 @@ class GoalTable:
             self._become_live(known, party, party.endpoints.get(frame.endpoint_id), observer)
             known.client = next((client for client in known.followers if _fired(client, known)), None)
         if known is not None and known.server is party:
-            self._signal_again(known)
+            self._tell_server(known)
         return False
-
-    @staticmethod
-    def _signal_again(goal: Goal) -> None:
-        """Whoever asked to cancel the goal before its server could hear it still waits."""
-        if goal.cancels and goal.server is not None:
-            goal.server.session.send(frames.SignalGoal(goal.goal_id))
 
     # --- cancel --------------------------------------------------------------------------------------------------
 
@@ -179,16 +183,17 @@ class GoalTable:
             party.session.answer(self._cancelled(goal, state), received.request_id)
             return False
         party.admit()
-        cancel = Cancel(party, party.session, received.request_id)
+        cancel = Cancel(party, party.session, received.request_id, goal)
         loop = asyncio.get_running_loop()
-        cancel.timer = loop.call_at(frame.deadline_ns / 1e9, self._not_confirmed, goal, cancel)
+        cancel.timer = loop.call_at(frame.deadline_ns / 1e9, self._not_confirmed, cancel)
         party.cancels.add(cancel)
         goal.cancels.append(cancel)
-        if goal.server is not None and len(goal.cancels) == 1:
-            goal.server.session.send(frames.SignalGoal(frame.goal_id))
+        if len(goal.cancels) == 1:
+            self._tell_server(goal)
         return False
 
-    def _not_confirmed(self, goal: Goal, cancel: Cancel) -> None:
+    def _not_confirmed(self, cancel: Cancel) -> None:
+        goal = cancel.goal
         goal.cancels.remove(cancel)
         cancel.party.cancels.discard(cancel)
         self._forget_awaited(goal)
@@ -335,20 +340,15 @@ class GoalTable:
             head = goal.observer.stats().head if goal.observer is not None else 0
             self._end(goal, ResultStatus.ABANDONED, head)
         for cancel in list(party.cancels):
-            self._forget_cancel(cancel)
+            _stop(cancel)
+            cancel.goal.cancels.remove(cancel)
         for goal in party.follows:
             goal.followers.discard(party)
             if goal.client is party:
-                self._leave_row(goal)
-                goal.client = None
+                goal.client, goal.row_left = None, True
+                self._tell_server(goal)
             self._forget_awaited(goal)
         party.follows.clear()
-
-    def _forget_cancel(self, cancel: Cancel) -> None:
-        _stop(cancel)
-        for goal in (*self._goals.values(), *self._awaited.values()):
-            if cancel in goal.cancels:
-                goal.cancels.remove(cancel)
 
     # --- after a restart -----------------------------------------------------------------------------------------
 

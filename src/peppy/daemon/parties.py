@@ -25,6 +25,9 @@ ACTION = "action"
 OPEN_QUESTIONS = 4096
 """Calls, goals, polls and cancels that one process may have open; more end its connection."""
 
+SERVED_GOALS = 16384
+"""Live goals of one process; further ones are rejected."""
+
 HELD_BYTES = 256 << 20
 """Bytes of payloads inside frames that the daemon keeps for one caller; more end its connection."""
 
@@ -180,6 +183,7 @@ class Cancel:
     party: Party
     session: PartySession
     request_id: int
+    goal: "Goal"
     timer: Timer | None = None
 
 
@@ -188,9 +192,10 @@ class Goal:
     """An accepted goal, or one that somebody asks about and whose server may come back.
 
     `status` is None while it is live. `came_back`: its server has told of it, an earlier daemon let it in. `client_id`
-    is who fired it; the client has row `row` of the stream, with this ticket. `followers` are told the end of the
-    feedback. `memfd` holds a payload of `beside` bytes (-1: it is inside `payload`). `expires` is in seconds of the
-    monotonic clock.
+    is who fired it; the client has row `row` of the stream, with this ticket. `unwanted`: the client gave up before it
+    knew of the goal, so it is to be cancelled; `row_left`: the row is to be given back. Both are said again to a server
+    that had no connection. `followers` are told the end of the feedback. `memfd` holds a payload of `beside` bytes (-1:
+    it is inside `payload`). `expires` is in seconds of the monotonic clock.
     """
 
     goal_id: str
@@ -203,6 +208,8 @@ class Goal:
     stream_id: int = 0
     row: int = 0
     ticket: int = 0
+    unwanted: bool = False
+    row_left: bool = False
     observer: Observer | None = None
     status: ResultStatus | None = None
     payload: bytes = b""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from peppy.daemon.parties import Goal
+from peppy.protocol.calls import INSIDE
 
 KEPT_BYTES = 256 << 20
 """Payloads of outcomes that are kept; above it the eldest go."""
@@ -76,7 +77,8 @@ class Retention:
 
 
 def _size(goal: Goal) -> int:
-    return ENTRY_BYTES + max(len(goal.payload), goal.beside)
+    """A memfd costs a descriptor, however little is in it: it counts as much as the largest payload inside a frame."""
+    return ENTRY_BYTES + (len(goal.payload) if goal.memfd < 0 else max(goal.beside, INSIDE))
 
 
 def _release(goal: Goal) -> None:

@@ -22,6 +22,9 @@ from peppy.protocol.wire import (
 MAX_QUEUED = 8 << 20
 """Bytes that may wait for a peer that does not read; one more ends the connection."""
 
+MAX_QUEUED_FDS = 2048
+"""Descriptors that may wait for it: each holds something open, a payload of up to 256 KiB among them."""
+
 AT_ONCE = 64
 """After so many frames of one peer the rest of the loop gets its turn."""
 
@@ -49,6 +52,7 @@ class Connection:
         self._late: asyncio.TimerHandle | None = None
         self._unsent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._unsent_size = 0
+        self._unsent_fds = 0
 
     @property
     def unsent(self) -> int:
@@ -68,7 +72,7 @@ class Connection:
         if self.closed:
             raise self._reason()
         data = encode(frame, request_id, len(fds), payload)
-        if len(data) + self._unsent_size > MAX_QUEUED:
+        if len(data) + self._unsent_size > MAX_QUEUED or len(fds) + self._unsent_fds > MAX_QUEUED_FDS:
             self._end(ConnectionClosed(f"the peer does not read: {self._unsent_size} bytes wait for it"))
             raise self._reason()
         try:
@@ -222,6 +226,7 @@ class Connection:
             self._loop.add_writer(self._socket, self._on_writable)
         self._unsent.append((data, fds))
         self._unsent_size += len(data)
+        self._unsent_fds += len(fds)
 
     def _on_writable(self) -> None:
         try:
@@ -231,6 +236,7 @@ class Connection:
                 if written == 0:
                     return
                 close_all(fds)
+                self._unsent_fds -= len(fds)
                 self._unsent_size -= written
                 if written < len(data):
                     self._unsent[0] = (data[written:], ())

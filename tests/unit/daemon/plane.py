@@ -176,17 +176,18 @@ def with_plane(claim: Callable[[Plane], Coroutine[Any, Any, None]], **settings: 
     """Run the claim; the control plane leaves no descriptor."""
 
     async def run() -> None:
-        before = _open_fds()
+        before = open_fds()
         plane = Plane(**settings)
         async with asyncio.timeout(60):
             await claim(plane)
         plane.control.close()
-        assert _open_fds() == before
+        assert open_fds() == before
 
     asyncio.run(run())
 
 
-def _open_fds() -> int:
+def open_fds() -> int:
+    """Descriptors that this process has."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Any
 
 import pytest
 
@@ -774,10 +775,31 @@ def test_an_endpoint_is_opened_once_and_only_for_what_can_be_served():
             frames.EndpointOpen(2, "service", "zoom", None, HASHES),
             frames.EndpointOpen(3, "topic", "zoom", None, HASHES),
             frames.EndpointOpen(3, "service", "no name", None, HASHES),
+            frames.EndpointOpen(3, "service", "zoom", "no interface", HASHES),
+            frames.EndpointOpen(3, "service", "zoom", None, (1, 2, 3, 4)),
         ):
             answer = plane.ask(producer, frame)
             assert isinstance(answer, Failed)
             assert answer.kind == "ProtocolViolation"
         assert plane.ask(producer, frames.EndpointOpen(3, "action", "zoom", None, HASHES)) == EndpointOpened()
+
+    with_plane(claim)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "no name"},
+        {"interface": "no interface"},
+        {"hashes": (1, 2, 3, 4)},
+        {"link_id": "l" * 200},
+    ],
+)
+def test_what_nobody_can_serve_cannot_be_called(fields: dict[str, Any]):
+    async def claim(plane: Plane) -> None:
+        caller = plane.join("view", "view:v1")
+        with pytest.raises(ProtocolViolation):
+            plane.call(caller, **fields)
+        assert plane.control.in_flight() == 0
 
     with_plane(claim)

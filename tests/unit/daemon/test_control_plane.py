@@ -122,6 +122,8 @@ def books_are_right(control: ControlPlane) -> None:
     open_calls = [question for question in asked if isinstance(question, parties.Call)]
     assert set(open_calls) == {call for call in (*waiting, *delivered) if not call.given_up}
     assert not set(waiting) & set(delivered)
+    deciding = calls._deciding.values()  # pyright: ignore[reportPrivateUsage]
+    assert set(deciding) <= {*waiting, *delivered}
     for party in everyone:
         mine = [call for call in open_calls if call.caller is party]
         assert party.held_bytes == sum(len(call.payload) for call in mine)

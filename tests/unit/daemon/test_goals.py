@@ -8,14 +8,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from daemon.plane import CORE, FOREVER_NS, GOAL, HASHES, Peer, Plane, kinds, with_plane
+from daemon.plane import CORE, FOREVER_NS, GOAL, HASHES, Peer, Plane, kinds, open_fds, with_plane
 from peppy.daemon import calls, goals, parties, retention
 from peppy.model.goals import CancelState, ResultStatus
 from peppy.protocol import calls as frames
 from peppy.protocol.answers import GoalCancelled, GoalEndKept
+from peppy.protocol.calls import INSIDE
 from peppy.protocol.frame import ProtocolViolation
-from peppy.protocol.frames import Failed, RowLeft
+from peppy.protocol.frames import Failed
 from peppy.protocol.payloads import sealed
+from peppy.protocol.streams import RowLeft
 from peppy.ring import Writer, plan
 
 STREAM = 77
@@ -286,6 +288,52 @@ def test_a_client_that_gives_up_while_it_is_told_of_its_goal_cancels_it():
         server.take()
         plane.say(client, frames.Withdraw(2))
         assert server.sent == []
+
+    with_plane(claim)
+
+
+def test_a_goal_that_nobody_wants_hears_so_when_its_server_has_a_connection_again():
+    async def claim(plane: Plane) -> None:
+        client, server = parted(plane)
+        live_with_feedback(plane, client, server)
+        plane.lose(server)
+        plane.say(client, frames.Withdraw(1))
+        back = plane.rejoin(server)
+        plane.serve(back, "action", "track")
+        back.take()
+        with stream() as fds:
+            plane.say(back, frames.GoalKept(GOAL, 1, "pilot", STREAM, 4, 99), fds=fds)
+        assert back.take() == [frames.SignalGoal(GOAL), RowLeft(STREAM, 4, 99)]
+
+    with_plane(claim)
+
+
+def test_a_row_whose_client_ended_while_the_server_had_no_connection_is_given_back_later():
+    async def claim(plane: Plane) -> None:
+        client, server = parted(plane)
+        live_with_feedback(plane, client, server)
+        plane.lose(server)
+        plane.end(client)
+        back = plane.rejoin(server)
+        with stream() as fds:
+            plane.say(back, frames.GoalKept(GOAL, 1, "pilot", STREAM, 4, 99), fds=fds)
+        assert back.take() == [RowLeft(STREAM, 4, 99)]
+
+    with_plane(claim)
+
+
+def test_a_goal_whose_decision_got_lost_is_cancelled_when_its_client_gives_up():
+    async def claim(plane: Plane) -> None:
+        client, server = parted(plane)
+        plane.fire(client)
+        plane.acknowledge(server)
+        plane.lose(server)
+        back = plane.rejoin(server)
+        with stream() as fds:
+            plane.say(back, frames.GoalKept(GOAL, 1, "pilot", STREAM, 4, 99), fds=fds)
+        plane.say(client, frames.Withdraw(1))
+        assert frames.SignalGoal(GOAL) in back.take()
+        assert plane.control.party(back).deliveries == {}
 
     with_plane(claim)
 
@@ -652,6 +700,20 @@ def test_the_eldest_outcomes_go_when_too_much_is_kept(monkeypatch: pytest.Monkey
     with_plane(claim)
 
 
+def test_an_outcome_beside_its_frame_counts_as_much_as_the_largest_inside(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(retention, "KEPT_BYTES", 2 * (retention.ENTRY_BYTES + INSIDE))
+
+    async def claim(plane: Plane) -> None:
+        client, server = parted(plane)
+        for number in (1, 2, 3):
+            live(plane, client, server, id_of(number), number)
+            ended = frames.GoalEnded(id_of(number), int(COMPLETED), beside=1)
+            plane.say(server, ended, fds=(sealed(((b"x", 0),), 1),))
+        assert [poll(plane, client, 9, id_of(number)) for number in (1, 2, 3)] == [EXPIRED, COMPLETED, COMPLETED]
+
+    with_plane(claim)
+
+
 def test_as_many_tombstones_as_there_may_be_are_kept(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(retention, "KEPT_BYTES", 0)
     monkeypatch.setattr(retention, "TOMBSTONES", 2)
@@ -808,6 +870,23 @@ def test_a_goal_that_nobody_knows_is_kept_when_it_ends_and_only_once():
     with_plane(claim)
 
 
+def test_a_process_has_no_more_live_goals_than_anybody_needs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parties, "SERVED_GOALS", 2)
+
+    async def claim(plane: Plane) -> None:
+        client, server = parted(plane)
+        for number in (1, 2):
+            plane.say(server, frames.GoalKept(id_of(number), 1, "pilot"))
+        with pytest.raises(ProtocolViolation):
+            plane.say(server, frames.GoalKept(id_of(3), 1, "pilot"))
+        plane.fire(client)
+        assert "too many goals" in (client.last(frames.Decided).error_message or "")
+        complete(plane, server, goal_id=id_of(1))
+        plane.say(server, frames.GoalKept(id_of(3), 1, "pilot"))
+
+    with_plane(claim)
+
+
 def test_goals_come_back_with_descriptors_that_suit():
     async def claim(plane: Plane) -> None:
         _, server = parted(plane)
@@ -838,5 +917,24 @@ def test_a_command_line_that_goes_gives_its_row_back_when_its_process_has_ended(
         await plane.until(lambda: server.sent)
         assert server.sent == [RowLeft(STREAM, 4, 99)]
         os.waitpid(child, 0)
+
+    with_plane(claim)
+
+
+def test_a_command_line_without_connection_is_forgotten_with_the_last_goal_that_it_followed():
+    async def claim(plane: Plane) -> None:
+        _, server = parted(plane)
+        cli = Peer("peppy-cli-9", "peppy:cli", cli=True)
+        plane.fire(cli, instance_id="base", hashes=HASHES)
+        with stream() as fds:
+            decision = frames.Decision(plane.acknowledge(server), True, stream_id=STREAM, qos=1, claim=CLAIM)
+            plane.say(server, decision, fds=fds)
+        plane.lose(cli)
+        open_before = open_fds()
+        plane.control.tick()
+        assert open_fds() == open_before
+        complete(plane, server)
+        plane.control.tick()
+        assert open_fds() < open_before
 
     with_plane(claim)

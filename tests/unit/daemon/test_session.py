@@ -1,6 +1,7 @@
 """Sessions and the dispatcher over a real socket pair (docs/design/protocol.md)."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from peppy.daemon.session import SPILLED, NodeSession, Session
 from peppy.errors import InvalidInput, PeppyError, Problem
 from peppy.model.names import Reference
 from peppy.protocol.answers import ProbeAnswer, Pruned
-from peppy.protocol.calls import INSIDE, Answered
-from peppy.protocol.connection import MAX_QUEUED, Connection
+from peppy.protocol.calls import INSIDE, Answered, Deliver
+from peppy.protocol.connection import MAX_QUEUED, MAX_QUEUED_FDS, Connection
 from peppy.protocol.frame import ConnectionClosed, ProtocolViolation
 from peppy.protocol.frames import Done, Failed, Frame, Info, NodePrune, Output, Probe
 from peppy.protocol.payloads import payload_of
@@ -290,6 +291,20 @@ def test_a_peer_that_does_not_read_at_all_loses_its_connection():
                 break
         assert pair.connection.closed
         assert pair.connection.unsent <= MAX_QUEUED
+
+    with_pair(claim)
+
+
+def test_a_peer_that_does_not_read_is_kept_only_so_many_descriptors():
+    async def claim(pair: Pair) -> None:
+        doorbell = os.eventfd(0)
+        for number in range(2 * MAX_QUEUED_FDS):
+            pair.session.send(Deliver(number, 1, "view", "core", 0), (doorbell,))
+            if pair.connection.closed:
+                break
+        os.close(doorbell)
+        assert pair.connection.closed
+        assert pair.connection.unsent < MAX_QUEUED
 
     with_pair(claim)
 
