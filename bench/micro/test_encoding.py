@@ -2,8 +2,6 @@
 
 import numpy
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
-
 from peppy.codec import (
     F32,
     U64,
@@ -19,7 +17,9 @@ from peppy.codec import (
     plan_of,
 )
 from peppy.protocol.frame import Parser, Received, encode
-from peppy.protocol.frames import Attach
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from peppy.protocol.streams import Attach
 
 
 class Attitude(Payload):

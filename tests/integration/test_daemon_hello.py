@@ -7,13 +7,22 @@ from pathlib import Path
 
 import pytest
 from living import LivingDaemon, eventually, make_node, make_python_node
-
 from peppy.model.home import daemon_socket
-from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.blocking import BlockingConnection, connect
 from peppy.protocol.frame import ConnectionClosed
-from peppy.protocol.frames import Failed, Hello, Info, NodeStop, Ready, Refuse, StreamOpen, Welcome
 from peppy.ring import layout_hash
+
+from peppy.protocol import PROTOCOL_VERSION
+from peppy.protocol.frames import (
+    Failed,
+    Hello,
+    Info,
+    NodeStop,
+    Ready,
+    Refuse,
+    Welcome,
+)
+from peppy.protocol.streams import StreamOpen
 
 NODE = ("echoer", "0.1.0")
 

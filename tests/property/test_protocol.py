@@ -14,8 +14,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from peppy.protocol import frames
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.calls import INSIDE, LARGEST_PAYLOAD
 from peppy.protocol.connection import Connection
@@ -29,8 +27,10 @@ from peppy.protocol.frame import (
     encode,
     numbered,
 )
-from peppy.protocol.frames import FRAMES, Frame
 from peppy.protocol.wire import READ_SIZE
+
+from peppy.protocol import frames, streams
+from peppy.protocol.frames import FRAMES, Frame
 
 CASES = 10_000
 IDLE_PEERS = 300
@@ -40,9 +40,9 @@ VALID: tuple[Frame, ...] = (
     frames.Info(),
     frames.NodeSync("/home/ada/cam", 600.0),
     frames.NodeRun("cam:v1", None, (("a", "1"),), (("left", "c1"),), {"LANG": "C"}, 60.0),
-    frames.StreamOpen(2**64 - 1, "frames", 0, 9, 1),
-    frames.Subscribe(1, "left", "frames", 9, ((1, 2, 3),)),
-    frames.StreamClose(4),
+    streams.StreamOpen(2**64 - 1, "frames", 0, 9, 1),
+    streams.Subscribe(1, "left", "frames", 9, ((1, 2, 3),)),
+    streams.StreamClose(4),
     frames.Failed("BadName", "`*`", None, (frames.Problem("BadName", "`*`"),)),
 )
 

@@ -13,7 +13,9 @@ from peppy.model.names import Reference, is_name, stable_hash
 from peppy.model.node import Slot, SlotKind
 from peppy.model.qos import QoSProfile
 from peppy.model.text import quoted
-from peppy.protocol.frames import Hello, StreamOpen
+
+from peppy.protocol.frames import Hello
+from peppy.protocol.streams import StreamOpen
 
 FIRST_ID = "standalone"
 """The instance id of a program that wants none; the next ones are `standalone-2`, `standalone-3` and so on."""

@@ -20,13 +20,15 @@ from peppy.model.names import Reference
 from peppy.model.qos import QoSProfile
 from peppy.protocol.answers import Answer, Attached, StreamOpened, Subscribed
 from peppy.protocol.frame import ConnectionClosed, close_all
-from peppy.protocol.frames import (
+from peppy.ring import Observer
+
+from peppy.protocol.frames import Frame
+from peppy.protocol.streams import (
     Attach,
     Attachment,
     AttachmentRefused,
     AttachmentStale,
     DoorbellGone,
-    Frame,
     RowLeft,
     StreamClose,
     StreamGone,
@@ -34,7 +36,6 @@ from peppy.protocol.frames import (
     Subscribe,
     Unsubscribe,
 )
-from peppy.ring import Observer
 
 RETRY_SECS = 1.0
 """After so long a reader is attached again that could not be for a passing reason, such as a full descriptor table."""

@@ -1,16 +1,15 @@
 """All frames, one class each: the whole protocol in one place (docs/design/protocol.md draws the sequences).
 
 A frame's header is a msgpack array of its fields in the order below; later versions may only append fields with
-defaults. `FRAMES` at the end gives the numbers; the frames of services and actions are in `calls.py`. A class with an
-`Answer` is a request: it carries a request id, and the answer is `Done` with that id, whose result is an `Answer`, or
-`Failed`. Everything else is a notice (id 0).
+defaults. `FRAMES` at the end gives the numbers; the frames of streams are in `streams.py`, those of services and
+actions in `calls.py`. A class with an `Answer` is a request: it carries a request id, and the answer is `Done` with
+that id, whose result is an `Answer`, or `Failed`. Everything else is a notice (id 0).
 """
 
 import msgspec
 
 from peppy.protocol.answers import (
     Added,
-    Attached,
     Built,
     Information,
     LogPlace,
@@ -26,8 +25,6 @@ from peppy.protocol.answers import (
     Stack,
     Started,
     Stopped,
-    StreamOpened,
-    Subscribed,
     Synced,
     TopicDetails,
     Topics,
@@ -35,6 +32,7 @@ from peppy.protocol.answers import (
 )
 from peppy.protocol.base import Frame, Problem
 from peppy.protocol.calls import CALL_FRAMES, OF_CALLERS, OF_PRODUCERS
+from peppy.protocol.streams import OF_STREAMS, STREAM_FRAMES, AttachmentStale, Unsubscribe
 
 # --- session -------------------------------------------------------------------------------------------------------
 
@@ -313,138 +311,6 @@ class Shutdown(Frame):
     grace_secs: float
 
 
-# --- topics --------------------------------------------------------------------------------------------------------
-
-
-class StreamOpen(Frame):
-    """Producer to daemon: this stream exists. Descriptors: DATA, CTRL, and where the profile waits the eventfd that
-    readers ring for room. Sent again after a reconnect.
-
-    `topic` is a name, or `<interface>:<tag>/<name>` of a topic that the node inherits: no name has a slash, so native
-    and inherited topics never meet.
-
-    `format` is the canonical text of the format, which only a `standalone` program says: the daemon knows no manifest
-    of it.
-    """
-
-    Answer = StreamOpened
-    descriptors = range(2, 4)
-    stream_id: int
-    topic: str
-    qos: int
-    schema_hash: int
-    generation: int
-    format: str | None = None
-
-
-class StreamClose(Frame):
-    """Producer to daemon: the stream has been closed; its last messages stay readable for those attached."""
-
-    stream_id: int
-
-
-class Subscribe(Frame):
-    """Consumer to daemon: read `topic` (as in `StreamOpen`) through slot `link_id`. Descriptor: the subscription's
-    eventfd (doorbell).
-
-    `newest_after_loss` is not sent: the reader follows the producer's profile. `held` names the streams that a
-    subscription already reads when it registers again after a reconnect, as (stream_id, row, ticket).
-    """
-
-    Answer = Subscribed
-    descriptors = range(1, 2)
-    subscription_id: int
-    link_id: str
-    topic: str
-    schema_hash: int
-    held: tuple[tuple[int, int, int], ...] = ()
-
-
-class Unsubscribe(Frame):
-    """Consumer to daemon: the subscription is closed and all its rows are given up."""
-
-    subscription_id: int
-
-
-class Attach(Frame):
-    """Daemon to producer: reserve a row. Descriptor: the doorbell, the first time this process sees `doorbell_id`.
-
-    `reader_instance_id` is named when the reader holds the producer up; one that is `overwriting` never does.
-    """
-
-    Answer = Attached
-    descriptors = range(2)
-    may_lose_descriptors = True
-    stream_id: int
-    doorbell_id: int
-    history: int
-    reader_instance_id: str = ""
-    overwriting: bool = False
-
-
-class Attachment(Frame):
-    """Daemon to consumer: here is a stream and your row. Descriptors: those of the producer's `StreamOpen`."""
-
-    descriptors = range(2, 4)
-    may_lose_descriptors = True
-    subscription_id: int
-    stream_id: int
-    producer_instance_id: str
-    qos: int
-    claim: tuple[int, int, int, int, int, int]  # as in `Attached`
-
-
-class AttachmentRefused(Frame):
-    """Daemon to consumer: this stream cannot be read, or not now: `SchemaMismatch`, `TooManyReaders` or what failed.
-
-    After `TooManyReaders` an `Attachment` follows when a row becomes free, or `StreamGone`.
-    """
-
-    subscription_id: int
-    stream_id: int
-    producer_instance_id: str
-    kind: str
-    message: str
-
-
-class AttachmentStale(Frame):
-    """Consumer to daemon: I do not have this row (ring.md, Attach); give it back and attach me again.
-
-    `reason` is None when the row was no longer free; otherwise it says what this process lacks, such as descriptors,
-    and the daemon waits for a moment before it attaches again.
-    """
-
-    subscription_id: int
-    stream_id: int
-    row: int
-    ticket: int
-    reason: str | None = None
-
-
-class RowLeft(Frame):
-    """Daemon to producer: the reader of this row has left or never came; take the row back.
-
-    Ticket 0: one of the readers that `StreamOpened` counted has left before a row was asked for.
-    """
-
-    stream_id: int
-    row: int
-    ticket: int
-
-
-class DoorbellGone(Frame):
-    """Daemon to producer: no row will be reserved for this doorbell any more; forget and close it."""
-
-    doorbell_id: int
-
-
-class StreamGone(Frame):
-    """Daemon to consumer: the writer of this stream has closed it or is dead; take what is left."""
-
-    subscription_id: int
-    stream_id: int
-
-
 FRAMES: dict[int, type[Frame]] = {
     1: Hello,
     2: Welcome,
@@ -479,24 +345,12 @@ FRAMES: dict[int, type[Frame]] = {
     50: Ending,
     51: Probe,
     52: Shutdown,
-    64: StreamOpen,
-    65: StreamClose,
-    66: Subscribe,
-    67: Unsubscribe,
-    68: Attach,
-    69: Attachment,
-    70: AttachmentRefused,
-    71: AttachmentStale,
-    72: RowLeft,
-    73: DoorbellGone,
-    74: StreamGone,
+    **STREAM_FRAMES,
     **CALL_FRAMES,
 }
 NUMBERS: dict[type[Frame], int] = {kind: number for number, kind in FRAMES.items()}
 
 _REQUESTS_OF_CLI = {Info, StackList, StackReset, TopicList, NodeSync, NodeAdd, NodeBuild, NodeRun, NodeStop, NodeRemove}
-_TOPICS_OF_NODE = {StreamOpen, StreamClose, Subscribe, Unsubscribe, AttachmentStale}
-
 _WATCHING_OF_CLI = {TopicWatch, Unsubscribe, AttachmentStale}
 
 FROM_CLI = frozenset(
@@ -506,5 +360,5 @@ FROM_CLI = frozenset(
     | _WATCHING_OF_CLI
     | OF_CALLERS
 )
-FROM_NODE = frozenset({Hello, Done, Failed, Ready, Healthy, Ending} | _TOPICS_OF_NODE | OF_CALLERS | OF_PRODUCERS)
+FROM_NODE = frozenset({Hello, Done, Failed, Ready, Healthy, Ending} | OF_STREAMS | OF_CALLERS | OF_PRODUCERS)
 """What each role may send; anything else is a protocol error that closes the connection."""

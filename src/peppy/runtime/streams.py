@@ -12,20 +12,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-
 from peppy.errors import PeppyError
 from peppy.model.types import canonical
 from peppy.protocol.answers import Answer, Attached, StreamOpened
 from peppy.protocol.frame import Received, close_all
-from peppy.protocol.frames import (
+from peppy.ring import Claim
+from peppy.runtime.link import Link
+from peppy.runtime.publisher import TopicWriter
+from peppy.runtime.subscription import Subscription
+
+from peppy.protocol.frames import Done, Failed, Frame
+from peppy.protocol.streams import (
     Attach,
     Attachment,
     AttachmentRefused,
     AttachmentStale,
-    Done,
     DoorbellGone,
-    Failed,
-    Frame,
     RowLeft,
     StreamClose,
     StreamGone,
@@ -33,10 +35,6 @@ from peppy.protocol.frames import (
     Subscribe,
     Unsubscribe,
 )
-from peppy.ring import Claim
-from peppy.runtime.link import Link
-from peppy.runtime.publisher import TopicWriter
-from peppy.runtime.subscription import Subscription
 
 
 class Streams:

@@ -11,16 +11,15 @@ from queue import SimpleQueue
 
 import msgspec
 import pytest
-
-from peppy.client import Client, client
 from peppy.errors import DaemonUnavailable, PeppyError
 from peppy.model.home import daemon_socket
-from peppy.protocol import PROTOCOL_VERSION, blocking
 from peppy.protocol.answers import Answer, Pruned, Reset, Stopped
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.frame import ConnectionClosed
+
+from peppy.client import Client, client
+from peppy.protocol import PROTOCOL_VERSION, blocking
 from peppy.protocol.frames import (
-    Attachment,
     Cancel,
     Done,
     Failed,
@@ -31,9 +30,9 @@ from peppy.protocol.frames import (
     Problem,
     Refuse,
     StackReset,
-    StreamGone,
     Welcome,
 )
+from peppy.protocol.streams import Attachment, StreamGone
 
 WELCOME = Welcome(PROTOCOL_VERSION, "0.1.0", 4120, "core-node-calm-hopper-1234", "epoch")
 STOP = NodeStop(("cam",))

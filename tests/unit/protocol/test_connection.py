@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from peppy.errors import PeppyError
-from peppy.protocol import blocking, wire
 from peppy.protocol.answers import Attached, Subscribed
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.connection import Connection
 from peppy.protocol.frame import PREFIX, ConnectionClosed, ProtocolViolation, close_all, encode
+
+from peppy.protocol import blocking, wire
 from peppy.protocol.frames import (
     FROM_CLI,
     NUMBERS,
-    Attach,
-    Attachment,
     Cancel,
     Done,
     Frame,
@@ -35,6 +33,10 @@ from peppy.protocol.frames import (
     NodeSync,
     Output,
     Ready,
+)
+from peppy.protocol.streams import (
+    Attach,
+    Attachment,
     StreamClose,
     StreamOpen,
     Subscribe,

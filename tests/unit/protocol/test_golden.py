@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-from peppy.protocol import PROTOCOL_VERSION, calls, frames
 from peppy.protocol.answers import Reset
 from peppy.protocol.frame import PREFIX, Parser, encode, numbered
+
+from peppy.protocol import PROTOCOL_VERSION, calls, frames, streams
 from peppy.protocol.frames import FRAMES, NUMBERS, Frame
 
 ROOT = Path(__file__).parents[3]
@@ -74,17 +74,17 @@ SAMPLES: tuple[Frame, ...] = (
     frames.Ending("ValueError: no camera"),
     frames.Probe(),
     frames.Shutdown("`peppy node stop front`", 5.0),
-    frames.StreamOpen(LARGE_ID, "frames", 1, 2**63, 1, '[["width","u16",0]]'),
-    frames.StreamClose(LARGE_ID),
-    frames.Subscribe(7, "left", "frames", 2**63, ((LARGE_ID, 3, 9),)),
-    frames.Unsubscribe(7),
-    frames.Attach(LARGE_ID, 12, 2, "viewer", True),
-    frames.Attachment(7, LARGE_ID, "front", 1, CLAIM),
-    frames.AttachmentRefused(7, LARGE_ID, "front", "SchemaMismatch", "both hashes"),
-    frames.AttachmentStale(7, LARGE_ID, 3, 9, "Too many open files"),
-    frames.RowLeft(LARGE_ID, 3, 9),
-    frames.DoorbellGone(12),
-    frames.StreamGone(7, LARGE_ID),
+    streams.StreamOpen(LARGE_ID, "frames", 1, 2**63, 1, '[["width","u16",0]]'),
+    streams.StreamClose(LARGE_ID),
+    streams.Subscribe(7, "left", "frames", 2**63, ((LARGE_ID, 3, 9),)),
+    streams.Unsubscribe(7),
+    streams.Attach(LARGE_ID, 12, 2, "viewer", True),
+    streams.Attachment(7, LARGE_ID, "front", 1, CLAIM),
+    streams.AttachmentRefused(7, LARGE_ID, "front", "SchemaMismatch", "both hashes"),
+    streams.AttachmentStale(7, LARGE_ID, 3, 9, "Too many open files"),
+    streams.RowLeft(LARGE_ID, 3, 9),
+    streams.DoorbellGone(12),
+    streams.StreamGone(7, LARGE_ID),
     calls.EndpointOpen(3, "action", "dock", None, (2**63, 5, 0)),
     calls.EndpointClose(3, (40, 41)),
     calls.Discover(12, 3),
@@ -189,7 +189,7 @@ def test_the_command_line_sends_what_the_page_allows() -> None:
     assert re.search(r"requests 16 to 38, 67, 71, `Cancel`", PAGE.read_text())
     requests = {kind for kind in frames.FROM_CLI if kind.Answer is not None}
     assert {NUMBERS[kind] for kind in requests} == {*range(16, 30), *range(32, 39), 119}
-    watching = {frames.Hello, frames.Cancel, frames.Unsubscribe, frames.AttachmentStale}
+    watching = {frames.Hello, frames.Cancel, streams.Unsubscribe, streams.AttachmentStale}
     assert frames.FROM_CLI - requests == watching | (calls.OF_CALLERS - requests)
 
 

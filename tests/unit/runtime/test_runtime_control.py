@@ -9,18 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 from fake_daemon import LIMIT, WELCOME, FakeDaemon, heard, start
-from runtime_topics import PRODUCER, Bench, on_loop, put
-
 from peppy.errors import DaemonUnavailable, NodeStartupError, PeppyError
 from peppy.protocol.answers import ProbeAnswer, Subscribed
 from peppy.protocol.blocking import BlockingConnection
+from peppy.runtime.control import ControlThread
+from runtime_topics import PRODUCER, Bench, on_loop, put
+
 from peppy.protocol.frames import (
-    Attach,
-    Attachment,
-    AttachmentRefused,
     Cancel,
     Done,
-    DoorbellGone,
     Ending,
     Failed,
     Healthy,
@@ -30,12 +27,17 @@ from peppy.protocol.frames import (
     Ready,
     Refuse,
     Shutdown,
+)
+from peppy.protocol.streams import (
+    Attach,
+    Attachment,
+    AttachmentRefused,
+    DoorbellGone,
     StreamGone,
     StreamOpen,
     Subscribe,
     Unsubscribe,
 )
-from peppy.runtime.control import ControlThread
 
 
 def refusal(peer: BlockingConnection) -> str:

@@ -4,6 +4,8 @@ from functools import partial
 
 from peppy.daemon.core import Core
 from peppy.daemon.dispatch import Handler
+from peppy.protocol.calls import OF_CALLERS
+
 from peppy.daemon.handlers import (
     add,
     build,
@@ -26,8 +28,7 @@ from peppy.daemon.handlers import (
     topic_info,
     topic_list,
 )
-from peppy.protocol import frames
-from peppy.protocol.calls import OF_CALLERS
+from peppy.protocol import frames, streams
 from peppy.protocol.frames import Frame
 
 
@@ -55,6 +56,6 @@ def handlers(core: Core) -> dict[type[Frame], Handler]:
         frames.RepoRemove: partial(repo_remove.handle, core),
         frames.ServiceStop: partial(service_stop.handle, core),
     }
-    elsewhere = {frames.Hello, frames.Cancel, frames.TopicWatch, frames.Unsubscribe, frames.AttachmentStale}
+    elsewhere = {frames.Hello, frames.Cancel, frames.TopicWatch, streams.Unsubscribe, streams.AttachmentStale}
     assert set(table) == frames.FROM_CLI - elsewhere - OF_CALLERS
     return table
