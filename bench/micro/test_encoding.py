@@ -2,6 +2,8 @@
 
 import numpy
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
 from peppy.codec import (
     F32,
     U64,
@@ -17,8 +19,6 @@ from peppy.codec import (
     plan_of,
 )
 from peppy.protocol.frame import Parser, Received, encode
-from pytest_benchmark.fixture import BenchmarkFixture
-
 from peppy.protocol.streams import Attach
 
 

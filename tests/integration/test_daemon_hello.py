@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from living import LivingDaemon, eventually, make_node, make_python_node
+
 from peppy.model.home import daemon_socket
+from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.blocking import BlockingConnection, connect
 from peppy.protocol.frame import ConnectionClosed
-from peppy.ring import layout_hash
-
-from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.frames import (
     Failed,
     Hello,
@@ -23,6 +22,7 @@ from peppy.protocol.frames import (
     Welcome,
 )
 from peppy.protocol.streams import StreamOpen
+from peppy.ring import layout_hash
 
 NODE = ("echoer", "0.1.0")
 

@@ -14,6 +14,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from peppy.protocol import frames, streams
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.calls import INSIDE, LARGEST_PAYLOAD
 from peppy.protocol.connection import Connection
@@ -27,10 +29,8 @@ from peppy.protocol.frame import (
     encode,
     numbered,
 )
-from peppy.protocol.wire import READ_SIZE
-
-from peppy.protocol import frames, streams
 from peppy.protocol.frames import FRAMES, Frame
+from peppy.protocol.wire import READ_SIZE
 
 CASES = 10_000
 IDLE_PEERS = 300

@@ -11,17 +11,17 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+
+from peppy import __version__
 from peppy.client.autostart import start_daemon
 from peppy.client.interrupt import Interrupts
 from peppy.errors import DaemonUnavailable, PeppyError
 from peppy.model.home import daemon_log, daemon_socket
+from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.blocking import BlockingConnection, DaemonNotRunning, connect
 from peppy.protocol.calls import Acknowledged, Answered, CallFailed, Decided, FeedbackEnd, GoalResult
 from peppy.protocol.failures import error_of
 from peppy.protocol.frame import ConnectionClosed, Received, close_all
-
-from peppy import __version__
-from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.frames import (
     Cancel,
     Done,

@@ -9,19 +9,18 @@ import fcntl
 import os
 from collections.abc import Callable
 
+from peppy.daemon import parties
 from peppy.daemon.parties import Call, Cancel, Endpoint, Goal, Party, Poll
 from peppy.daemon.retention import Retention
 from peppy.errors import PeppyError
 from peppy.model.goals import CancelState, ResultStatus
+from peppy.protocol import calls as frames
 from peppy.protocol.answers import GoalCancelled, GoalEndKept
 from peppy.protocol.failures import failed
 from peppy.protocol.frame import ProtocolViolation, Received
 from peppy.protocol.payloads import SEALS
-from peppy.ring import Observer
-
-from peppy.daemon import parties
-from peppy.protocol import calls as frames
 from peppy.protocol.streams import RowLeft
+from peppy.ring import Observer
 
 WINDOW_SECS = 5.0
 """After its start a daemon waits so long for the servers of goals that somebody asks about."""

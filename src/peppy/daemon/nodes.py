@@ -5,17 +5,16 @@ import logging
 from peppy.daemon.health import Health
 from peppy.daemon.registry import Registry
 from peppy.daemon.session import CliSession, NodeSession, StandaloneSession
+from peppy.daemon.standalone import free_id, opened_topic
 from peppy.daemon.supervise import Supervisor
 from peppy.daemon.topic_names import watched_topic
+from peppy.daemon.topics import TopicBroker
 from peppy.errors import PeppyError
 from peppy.model.names import NAME_RULE, Reference, is_name
 from peppy.model.text import quoted
 from peppy.process.records import descends_from
 from peppy.protocol.answers import Answer, Watched
 from peppy.protocol.frame import ConnectionClosed, close_all
-
-from peppy.daemon.standalone import free_id, opened_topic
-from peppy.daemon.topics import TopicBroker
 from peppy.protocol.frames import Frame, TopicWatch
 from peppy.protocol.streams import StreamOpen
 

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+
 from peppy.daemon.control_plane import ControlPlane
 from peppy.daemon.dispatch import Dispatcher
 from peppy.daemon.session import CliSession, NodeSession, StandaloneSession
+from peppy.daemon.standalone import introduced
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 from peppy.model.text import quoted
+from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.answers import Answer
 from peppy.protocol.connection import Connection
 from peppy.protocol.failures import failed
 from peppy.protocol.frame import ConnectionClosed, ProtocolViolation, Received
-
-from peppy.daemon.standalone import introduced
-from peppy.protocol import PROTOCOL_VERSION
 from peppy.protocol.frames import (
     FROM_CLI,
     FROM_NODE,

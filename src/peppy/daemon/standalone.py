@@ -13,7 +13,6 @@ from peppy.model.names import Reference, is_name, stable_hash
 from peppy.model.node import Slot, SlotKind
 from peppy.model.qos import QoSProfile
 from peppy.model.text import quoted
-
 from peppy.protocol.frames import Hello
 from peppy.protocol.streams import StreamOpen
 

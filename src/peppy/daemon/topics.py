@@ -20,8 +20,6 @@ from peppy.model.names import Reference
 from peppy.model.qos import QoSProfile
 from peppy.protocol.answers import Answer, Attached, StreamOpened, Subscribed
 from peppy.protocol.frame import ConnectionClosed, close_all
-from peppy.ring import Observer
-
 from peppy.protocol.frames import Frame
 from peppy.protocol.streams import (
     Attach,
@@ -36,6 +34,7 @@ from peppy.protocol.streams import (
     Subscribe,
     Unsubscribe,
 )
+from peppy.ring import Observer
 
 RETRY_SECS = 1.0
 """After so long a reader is attached again that could not be for a passing reason, such as a full descriptor table."""

@@ -19,15 +19,14 @@ from peppy.errors import PeppyError
 from peppy.model.goals import ResultStatus
 from peppy.protocol.calls import GoalSignalled, SignalGoal
 from peppy.protocol.frame import Received
+from peppy.protocol.frames import Frame
+from peppy.protocol.streams import RowLeft
 from peppy.runtime.abandonment import contexts_among_arguments, held_by, holders, only_wraps_method
 from peppy.runtime.calls import packed
 from peppy.runtime.config import RuntimeConfig
 from peppy.runtime.control import ControlThread
 from peppy.runtime.feedback import FeedbackRings
 from peppy.runtime.goal import Ending, Goal, call_on
-
-from peppy.protocol.frames import Frame
-from peppy.protocol.streams import RowLeft
 
 LOOKS = 4
 """Passes of the event loop in which whoever ended with a worker lets go of its context: callbacks, awaiting tasks."""

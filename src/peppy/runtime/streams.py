@@ -12,15 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+
 from peppy.errors import PeppyError
 from peppy.model.types import canonical
 from peppy.protocol.answers import Answer, Attached, StreamOpened
 from peppy.protocol.frame import Received, close_all
-from peppy.ring import Claim
-from peppy.runtime.link import Link
-from peppy.runtime.publisher import TopicWriter
-from peppy.runtime.subscription import Subscription
-
 from peppy.protocol.frames import Done, Failed, Frame
 from peppy.protocol.streams import (
     Attach,
@@ -35,6 +31,10 @@ from peppy.protocol.streams import (
     Subscribe,
     Unsubscribe,
 )
+from peppy.ring import Claim
+from peppy.runtime.link import Link
+from peppy.runtime.publisher import TopicWriter
+from peppy.runtime.subscription import Subscription
 
 
 class Streams:

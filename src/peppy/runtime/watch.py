@@ -11,13 +11,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from peppy.client import Client
 from peppy.errors import PeppyError, TooManyReaders
 from peppy.model.qos import QoSProfile
 from peppy.protocol.answers import Watched
 from peppy.protocol.frame import close_all
-from peppy.ring import Claim, Observer, Outcome, Reader, StaleClaim, View
-
-from peppy.client import Client
 from peppy.protocol.frames import TopicWatch
 from peppy.protocol.streams import (
     Attachment,
@@ -26,6 +24,7 @@ from peppy.protocol.streams import (
     StreamGone,
     Unsubscribe,
 )
+from peppy.ring import Claim, Observer, Outcome, Reader, StaleClaim, View
 
 REQUEST_SECS = 10.0
 """How long the daemon may take to answer."""

@@ -11,14 +11,14 @@ from queue import SimpleQueue
 
 import msgspec
 import pytest
+
+from peppy.client import Client, client
 from peppy.errors import DaemonUnavailable, PeppyError
 from peppy.model.home import daemon_socket
+from peppy.protocol import PROTOCOL_VERSION, blocking
 from peppy.protocol.answers import Answer, Pruned, Reset, Stopped
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.frame import ConnectionClosed
-
-from peppy.client import Client, client
-from peppy.protocol import PROTOCOL_VERSION, blocking
 from peppy.protocol.frames import (
     Cancel,
     Done,

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+
+from peppy.daemon import topics
+from peppy.daemon.topics import TopicBroker
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 from peppy.model.qos import QoSProfile
 from peppy.protocol.answers import Answer, Attached, StreamOpened, Subscribed
 from peppy.protocol.frame import ConnectionClosed
-from peppy.ring import History, Writer, plan
-
-from peppy.daemon import topics
-from peppy.daemon.topics import TopicBroker
 from peppy.protocol.frames import Frame, Probe
 from peppy.protocol.streams import (
     Attach,
@@ -31,6 +30,7 @@ from peppy.protocol.streams import (
     Subscribe,
     Unsubscribe,
 )
+from peppy.ring import History, Writer, plan
 
 F = TypeVar("F", bound=Frame)
 CLAIM = (1, 2, 1, 4, 77, 1)

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from daemon.plane import CORE, FOREVER_NS, GOAL, HASHES, Peer, Plane, kinds, open_fds, with_plane
+from peppy.daemon import calls, goals, parties, retention
 from peppy.model.goals import CancelState, ResultStatus
+from peppy.protocol import calls as frames
 from peppy.protocol.answers import GoalCancelled, GoalEndKept
 from peppy.protocol.calls import INSIDE
 from peppy.protocol.frame import ProtocolViolation
-from peppy.protocol.payloads import sealed
-from peppy.ring import Writer, plan
-
-from peppy.daemon import calls, goals, parties, retention
-from peppy.protocol import calls as frames
 from peppy.protocol.frames import Failed
+from peppy.protocol.payloads import sealed
 from peppy.protocol.streams import RowLeft
+from peppy.ring import Writer, plan
 
 STREAM = 77
 CLAIM = (1, 2, 1, 4, 99, 1)

@@ -3,9 +3,11 @@
 import dataclasses
 
 import pytest
+
 from daemon.entries import WHEELS, instance, node
 from peppy.daemon.member_names import known_member
 from peppy.daemon.registry import Registry
+from peppy.daemon.standalone import OpenedTopic, StandaloneProgram, opened_topic
 from peppy.daemon.topic_names import known_topic, live_topics, watched_topic
 from peppy.errors import PeppyError
 from peppy.manifest.interface import parse_interface
@@ -13,8 +15,6 @@ from peppy.model.lifecycle import State
 from peppy.model.names import Reference, stable_hash
 from peppy.model.node import Conformance, Service, Topic
 from peppy.model.qos import QoSProfile
-
-from peppy.daemon.standalone import OpenedTopic, StandaloneProgram, opened_topic
 from peppy.protocol.streams import StreamOpen
 
 CAMERA = Reference("camera", "v1")

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from peppy.errors import PeppyError
+from peppy.protocol import blocking, wire
 from peppy.protocol.answers import Attached, Subscribed
 from peppy.protocol.blocking import BlockingConnection
 from peppy.protocol.connection import Connection
 from peppy.protocol.frame import PREFIX, ConnectionClosed, ProtocolViolation, close_all, encode
-
-from peppy.protocol import blocking, wire
 from peppy.protocol.frames import (
     FROM_CLI,
     NUMBERS,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from peppy.protocol.answers import Reset
-from peppy.protocol.frame import PREFIX, Parser, encode, numbered
 
 from peppy.protocol import PROTOCOL_VERSION, calls, frames, streams
+from peppy.protocol.answers import Reset
+from peppy.protocol.frame import PREFIX, Parser, encode, numbered
 from peppy.protocol.frames import FRAMES, NUMBERS, Frame
 
 ROOT = Path(__file__).parents[3]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from fake_daemon import open_descriptors
+
 from peppy.codec import plan_of
 from peppy.errors import PeppyError
 from peppy.model.goals import ResultStatus
@@ -17,14 +18,13 @@ from peppy.model.qos import QoSProfile
 from peppy.protocol.answers import GoalEndKept
 from peppy.protocol.calls import Decided, Decision, Deliver, GoalEnded
 from peppy.protocol.frame import Received, close_all
+from peppy.protocol.frames import Frame
+from peppy.protocol.streams import RowLeft
+from peppy.runtime import goals as goals_module
 from peppy.runtime.actions import ExposedAction, GoalContext, GoalResponse, ServerHandle
 from peppy.runtime.config import Depths, NodeInstance, Reliable, RuntimeConfig, TopicSettings
 from peppy.runtime.delivery import Delivery
 from peppy.runtime.feedback_reader import FeedbackReader, FeedbackReaders
-
-from peppy.protocol.frames import Frame
-from peppy.protocol.streams import RowLeft
-from peppy.runtime import goals as goals_module
 from peppy.runtime.goals import Goals
 
 GOAL = plan_of("dock goal", '[["bay","u8",0]]', {})

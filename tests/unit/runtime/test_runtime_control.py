@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 from fake_daemon import LIMIT, WELCOME, FakeDaemon, heard, start
+from runtime_topics import PRODUCER, Bench, on_loop, put
+
 from peppy.errors import DaemonUnavailable, NodeStartupError, PeppyError
 from peppy.protocol.answers import ProbeAnswer, Subscribed
 from peppy.protocol.blocking import BlockingConnection
-from peppy.runtime.control import ControlThread
-from runtime_topics import PRODUCER, Bench, on_loop, put
-
 from peppy.protocol.frames import (
     Cancel,
     Done,
@@ -38,6 +37,7 @@ from peppy.protocol.streams import (
     Subscribe,
     Unsubscribe,
 )
+from peppy.runtime.control import ControlThread
 
 
 def refusal(peer: BlockingConnection) -> str:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from fake_daemon import open_descriptors
 from goals_bench import TEXT, Bench, Context, accept_all, on_loop
+
 from peppy.errors import ActionFeedbackClosed
 from peppy.model.qos import QoSProfile
 from peppy.protocol.calls import FeedbackEnd, FollowGoal
 from peppy.protocol.frame import Received
+from peppy.protocol.streams import RowLeft
 from peppy.runtime.feedback import RINGS_KEPT
 from peppy.runtime.feedback_reader import FeedbackReader
-
-from peppy.protocol.streams import RowLeft
 
 SENSOR, RELIABLE = QoSProfile.SensorData, QoSProfile.Reliable
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from fake_daemon import open_descriptors
 from goals_bench import GOAL, RESULT, Bench, Context, accept_all, on_loop, spawn
+
 from peppy.errors import PeppyError
 from peppy.model.goals import ResultStatus
 from peppy.protocol.calls import Decision, Deliver, GoalKept, GoalSignalled, SignalGoal
 from peppy.protocol.frame import Received
 from peppy.protocol.payloads import sealed
+from peppy.protocol.streams import RowLeft
 from peppy.runtime.actions import GoalResponse
 from peppy.runtime.delivery import Delivery
-
-from peppy.protocol.streams import RowLeft
 
 COMPLETED, CANCELLED = ResultStatus.COMPLETED, ResultStatus.CANCELLED
 

@@ -4,8 +4,6 @@ from functools import partial
 
 from peppy.daemon.core import Core
 from peppy.daemon.dispatch import Handler
-from peppy.protocol.calls import OF_CALLERS
-
 from peppy.daemon.handlers import (
     add,
     build,
@@ -29,6 +27,7 @@ from peppy.daemon.handlers import (
     topic_list,
 )
 from peppy.protocol import frames, streams
+from peppy.protocol.calls import OF_CALLERS
 from peppy.protocol.frames import Frame
 
 
