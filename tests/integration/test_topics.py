@@ -355,7 +355,7 @@ def test_large_messages_are_whole_and_their_ring_stays_within_its_budget(run: Ca
 
 def shared_memory_of(told: Told) -> int:
     """Bytes that the streams of a process take in memory."""
-    rings = [path for path in Path(f"/proc/{told.pid}/fd").iterdir() if os.readlink(path).startswith("/memfd:")]
+    rings = [path for path in Path(f"/proc/{told.pid}/fd").iterdir() if str(path.readlink()).startswith("/memfd:")]
     inodes = {status.st_ino: status.st_blocks * 512 for status in map(os.stat, rings)}
     return sum(inodes.values())
 
