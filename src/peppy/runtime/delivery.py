@@ -12,20 +12,18 @@ if TYPE_CHECKING:
 
 
 class Delivery:
-    """One request, a call or a goal. `received` holds payload and descriptors: they
-    are its taker's.
+    """One request, a call or a goal. `received` holds payload and descriptors: they are its taker's.
 
-    `withdrawn` is set by the control thread when the caller has given up or is gone, and `when_withdrawn` called.
+    `withdrawn` is set by the control thread when the caller has given up or is gone.
     """
 
-    __slots__ = ("endpoint", "frame", "received", "when_withdrawn", "withdrawn")
+    __slots__ = ("endpoint", "frame", "received", "withdrawn")
 
     def __init__(self, endpoint: "Endpoint", frame: Deliver, received: Received) -> None:
         self.endpoint = endpoint
         self.frame = frame
         self.received = received
         self.withdrawn = False
-        self.when_withdrawn: Callable[[], None] | None = None
 
     @property
     def number(self) -> int:

@@ -355,6 +355,3 @@ class Endpoints:
             if delivery in delivery.endpoint.queue:
                 delivery.endpoint.queue.remove(delivery)
                 self.drop(delivery)
-                return
-        if delivery.when_withdrawn is not None:
-            delivery.when_withdrawn()

@@ -3,11 +3,9 @@ Feedback; docs/reference/services_actions.md, Feedback).
 """
 
 import asyncio
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from peppy.codec import Plan
@@ -17,15 +15,13 @@ from peppy.protocol.calls import Decided, FeedbackEnd, FollowGoal
 from peppy.protocol.frame import Received
 from peppy.protocol.frames import Frame
 from peppy.ring import Claim, Outcome, StaleClaim
+from peppy.runtime.complaints import Complaints
 from peppy.runtime.descriptors import allow_many
 from peppy.runtime.link import Link
 from peppy.runtime.source import Source
 from peppy.runtime.waiting import Waiting
 
 M = TypeVar("M")
-
-WARNING_PAUSE = 10.0
-"""Seconds between two warnings about messages of one goal that cannot be decoded."""
 
 
 class FeedbackReader(Waiting, Generic[M]):
@@ -51,8 +47,7 @@ class FeedbackReader(Waiting, Generic[M]):
         self._goal_ended = False
         self._turn = asyncio.Lock()  # calls are served in their order
         self._lost = 0
-        self._complain_after = 0.0
-        self._undecodable_unsaid = 0
+        self._undecodables = Complaints()
 
     def attach(self, decided: Decided, fds: tuple[int, ...]) -> None:
         """Read this stream from its first message on. The descriptors stay the caller's.
@@ -149,14 +144,8 @@ class FeedbackReader(Waiting, Generic[M]):
     def _undecodable(self, source: Source, error: DecodeError) -> None:
         """It counts as lost, for nobody gets it."""
         source.undecodable += 1
-        self._undecodable_unsaid += 1
-        now = monotonic()
-        if now < self._complain_after:
-            return
-        self._complain_after = now + WARNING_PAUSE
-        count, self._undecodable_unsaid = self._undecodable_unsaid, 0
-        where = f"{count} feedback message(s) of goal `{self.goal_id}` from `{source.producer}`"
-        print(f"[ERROR] DecodeError in {where}: {error}", file=sys.stderr, flush=True)
+        where = f"feedback message(s) of goal `{self.goal_id}` from `{source.producer}`"
+        self._undecodables.add(1, lambda count: f"[ERROR] DecodeError in {count} {where}: {error}")
 
 
 class FeedbackReaders:

@@ -16,6 +16,7 @@ from peppy.codec import Plan
 from peppy.errors import DecodeError, PeppyError, SchemaMismatch, TooManyReaders
 from peppy.model.qos import QoSProfile
 from peppy.ring import Claim, Outcome, ReceiveBuffer, StaleClaim, StreamClosed
+from peppy.runtime.complaints import Complaints
 from peppy.runtime.loan import PendingLoan, ReadLoan
 from peppy.runtime.source import Source, Taken
 from peppy.runtime.waiting import Waiting
@@ -27,12 +28,8 @@ M = TypeVar("M")
 
 _EMPTY = Outcome.EMPTY  # a member of an enumeration is slow to look up
 
-WARNING_PAUSE = 10.0
-"""Seconds between two warnings about lost messages of one subscription, and between two about undecodable ones."""
-
 LARGEST_BATCH = 1024
 """Messages that one call of the core brings: there is room for so many in advance."""
-
 
 SPIN_US = 1000.0
 """Microseconds of one call that spins; afterwards it is seen whether there is a second stream by now."""
@@ -82,10 +79,8 @@ class Subscription(Waiting, Generic[M]):
         self._refusals: dict[int, PeppyError] = {}  # by stream; 0 stands for the subscription itself
         self._last: tuple[str, int, int, int] | None = None
         self._ended = SubscriptionStats(0, 0, 0, 0)  # of streams that are finished
-        self._lost_unsaid = 0
-        self._warn_after = 0.0
-        self._undecodable_unsaid = 0
-        self._complain_after = 0.0
+        self._losses = Complaints()
+        self._undecodables = Complaints()
         self._batch: ReceiveBuffer | None = None
         plan.prepare_decode()
         control.open_subscription(self)
@@ -283,7 +278,7 @@ class Subscription(Waiting, Generic[M]):
                 lost = sequence - source.next_sequence
                 source.next_sequence = sequence + 1
                 if lost:
-                    self._warn_of_loss(source.producer, lost, received)
+                    self._warn_of_loss(source.producer, lost)
                 return taken
             if taken is _EMPTY and not source.writer_gone:
                 return None
@@ -312,7 +307,7 @@ class Subscription(Waiting, Generic[M]):
             lost = sequence + 1 - source.next_sequence - len(messages)
             source.next_sequence = sequence + 1
             if lost:
-                self._warn_of_loss(source.producer, lost, received)
+                self._warn_of_loss(source.producer, lost)
         return messages
 
     async def _next_loan(self) -> ReadLoan[M] | None:
@@ -330,26 +325,16 @@ class Subscription(Waiting, Generic[M]):
         waiting = [(source.reader.waiting_since(), source) for source in sources]
         return [source for _, source in sorted(waiting, key=_age)]
 
-    def _warn_of_loss(self, producer: str, lost: int, now: int) -> None:
-        self._lost_unsaid += lost
-        if now < self._warn_after:
-            return
-        self._warn_after = now + WARNING_PAUSE * 1e9
-        lost, self._lost_unsaid = self._lost_unsaid, 0
-        text = f"[WARNING] lost {lost} message(s) of topic `{self.topic}` from `{producer}`"
-        print(text, file=sys.stderr, flush=True)
+    def _warn_of_loss(self, producer: str, lost: int) -> None:
+        self._losses.add(
+            lost, lambda count: f"[WARNING] lost {count} message(s) of topic `{self.topic}` from `{producer}`"
+        )
 
     def _undecodable(self, source: Source, error: DecodeError) -> None:
         """It counts as lost, for nobody gets it; the core has counted it as taken."""
         source.undecodable += 1
-        self._undecodable_unsaid += 1
-        now = monotonic()
-        if now < self._complain_after:
-            return
-        self._complain_after = now + WARNING_PAUSE
-        count, self._undecodable_unsaid = self._undecodable_unsaid, 0
-        where = f"{count} message(s) of topic `{self.topic}` from `{source.producer}`"
-        print(f"[ERROR] DecodeError in {where}: {error}", file=sys.stderr, flush=True)
+        where = f"message(s) of topic `{self.topic}` from `{source.producer}`"
+        self._undecodables.add(1, lambda count: f"[ERROR] DecodeError in {count} {where}: {error}")
 
     def _drop(self, source: Source) -> None:
         """The stream is finished: its counters stay, its row and its memory go."""
