@@ -1,6 +1,7 @@
 """Goals that run side by side keep to themselves, and a server goes on after its own faults
-(docs/reference/services_actions.md, cases 8, 22, 24, 26 and 43)."""
+(docs/reference/services_actions.md, cases 8, 22, 24, 26 and 43; docs/reference/qos.md, Feedback)."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +10,15 @@ from living import assert_nothing_is_left, eventually
 from programs import Robot
 from telling import Told, ToldError, write_arm, write_pilot
 
+BOUND_SECS = 2.0
+
 
 @pytest.fixture(scope="module")
 def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
     """The slot `main` of `p` is pinned to `a`."""
     directory: Path = tmp_path_factory.mktemp("g")
-    robot = Robot(directory, write_arm(directory), write_pilot(directory))
+    configuration = f"{{ reliable: {{ publish_timeout_secs: {BOUND_SECS} }} }}"
+    robot = Robot(directory, write_arm(directory), write_pilot(directory), configuration=configuration)
     robot.instance("arm", "a").call("expose")
     robot.instance("pilot", "p", "main@a")
     yield robot
@@ -86,3 +90,20 @@ def test_a_goal_with_a_timeout_that_is_no_time_is_refused_and_not_sent(arm: Told
     assert refused.value.name == "ValueError"
     assert pilot.call("fire", work="complete", arm_id=41)["accepted"]  # what was sent before it has arrived
     assert "decided 40" not in arm.call("said")["heard"]
+
+
+@pytest.mark.parametrize(("qos", "waits"), [("SensorData", 0), ("Reliable", 1)])
+def test_a_client_that_never_reads_delays_a_lossless_worker_once_and_another_never(
+    arm: Told, pilot: Told, qos: str, waits: int
+) -> None:
+    goal = pilot.call("fire", work="keep", qos=qos)
+    eventually(lambda: arm.call("is_kept", goal=goal["id"]))
+    began = time.monotonic()
+    for _ in range(2):
+        arm.call("publish", goal=goal["id"], count=500)
+    assert waits * BOUND_SECS <= time.monotonic() - began < (waits + 1) * BOUND_SECS
+    arm.call("complete", goal=goal["id"])
+    assert pilot.call("result", goal=goal["goal"])["status"] == "COMPLETED"
+    messages = pilot.call("feedback", goal=goal["goal"])
+    assert len(messages) + pilot.call("lost", goal=goal["goal"]) == 1000
+    assert messages[-1] == [1, 499]
