@@ -51,7 +51,7 @@ def found_documents(directory: Path, is_cancelled: Callable[[], bool] = lambda: 
     """
     documents: list[Found] = []
     variants: set[Path] = set()
-    for path in _files(directory, "", Ignored(), is_cancelled):
+    for path in _files(directory, is_cancelled):
         try:
             raw, file = read_bytes(path)
         except InvalidInput:
@@ -65,27 +65,35 @@ def found_documents(directory: Path, is_cancelled: Callable[[], bool] = lambda: 
             yield found
 
 
-def _files(directory: Path, relative: str, above: Ignored, is_cancelled: Callable[[], bool]) -> Iterator[Path]:
-    ignored = above.inside(directory, relative)
+def _files(directory: Path, is_cancelled: Callable[[], bool]) -> Iterator[Path]:
+    """Every file that may be a document, of directories however deep. Raises OSError for the one at the top."""
+    waiting = [("", Ignored())]
+    while waiting:
+        relative, above = waiting.pop()
+        try:
+            entries = _listed(directory / relative)
+        except OSError:
+            if not relative:
+                raise
+            continue  # a directory that may not be read holds nothing for us
+        ignored = above.inside(directory / relative, relative)
+        for entry in entries:
+            if is_cancelled():
+                return
+            path = f"{relative}/{entry.name}" if relative else entry.name
+            is_directory = entry.is_dir(follow_symlinks=False)
+            if ignored.names(path, is_directory=is_directory):
+                continue
+            if is_directory and entry.name not in LEFT_OUT:
+                waiting.append((path, ignored))
+            elif entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
+                yield directory / path
+
+
+def _listed(directory: Path) -> list[os.DirEntry[str]]:
+    """What is in a directory and not hidden."""
     with os.scandir(directory) as listing:
-        entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
-    for entry in entries:
-        if is_cancelled():
-            return
-        name = entry.name
-        if name.startswith(".") or not _is_text(name):
-            continue
-        path = f"{relative}/{name}" if relative else name
-        is_directory = entry.is_dir(follow_symlinks=False)
-        if ignored.names(path, is_directory=is_directory):
-            continue
-        if is_directory and name not in LEFT_OUT:
-            try:
-                yield from _files(directory / name, path, ignored, is_cancelled)
-            except OSError:
-                continue  # a directory that may not be read holds nothing for us
-        elif name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
-            yield directory / name
+        return [entry for entry in listing if not entry.name.startswith(".") and _is_text(entry.name)]
 
 
 def _is_text(name: str) -> bool:

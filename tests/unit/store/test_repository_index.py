@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,18 @@ def test_the_manifest_of_a_variant_is_no_node_of_its_own(root: DataRoot, robot: 
     put(robot, lamp__peppy=node("lamp", '{ name: "sim", source: { local: "./sim" } }'))
     put(robot, lamp__sim__peppy='{ peppy_schema: "node_v1", execution: { language: "other", run_cmd: ["y"] } }')
     assert names(again(root).indexes.nodes) == [("lamp", "v1")]
+
+
+def test_directories_may_be_nested_deeper_than_functions(robot: Path) -> None:
+    put(robot, lamp__peppy=node())
+    inner = os.open(robot, os.O_RDONLY)
+    for _ in range(sys.getrecursionlimit() + 100):
+        os.mkdir("d", dir_fd=inner)
+        inner, outer = os.open("d", os.O_RDONLY, dir_fd=inner), inner
+        os.close(outer)
+    os.close(inner)
+    assert [found.name for found in found_documents(robot)] == ["lamp"]
+    subprocess.run(["rm", "-r", robot / "d"], check=True)  # the cleaning of pytest is recursive
 
 
 def test_links_that_lead_in_a_circle_hold_nothing_up(root: DataRoot, robot: Path) -> None:
