@@ -31,10 +31,19 @@ def given_object(text: str | None) -> dict[str, object]:
     """The object that a person typed, empty when there is none; `-` reads it from stdin. Usage errors otherwise."""
     if text is None:
         return {}
-    value = _parsed(sys.stdin.read() if text == STDIN else text)
+    value = _parsed(_standard_input() if text == STDIN else text)
     if not isinstance(value, dict):
         raise misuse(f"{quoted(value)} is no object", "write the fields as one object, as in `{ samples: 50 }`")
     return cast(dict[str, object], value)
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise misuse(
+            f"standard input is no UTF-8 text: {error.reason} at byte {error.start}", "check its encoding"
+        ) from None
 
 
 def _parsed(text: str) -> object:

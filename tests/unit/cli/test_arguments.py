@@ -120,6 +120,12 @@ def test_a_text_that_is_no_object_is_a_usage_error(text: str) -> None:
         given_object(text)
 
 
+def test_standard_input_must_be_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"{ samples: \xff }"), encoding="utf-8"))
+    with pytest.raises(Misuse, match="no UTF-8 text: invalid start byte at byte 11"):
+        given_object("-")
+
+
 def test_a_dash_reads_the_object_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("{ samples: 5 }"))
     assert given_object("-") == {"samples": 5}
