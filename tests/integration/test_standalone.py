@@ -250,9 +250,13 @@ NodeBuilder().standalone(config).run(setup)
 def test_a_program_that_does_not_end_is_ended_by_a_later_signal(terminal: Terminal):
     process = run(terminal.daemon.home, terminal.sources["talker"], BEGIN + STUBBORN)
     assert process.stdout is not None
+    assert process.stderr is not None
     assert process.stdout.readline() == "up\n"
-    eventually(lambda: process.send_signal(signal.SIGINT) or process.poll() is not None, "the end")
-    process.communicate()
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.readline()
+    assert said == "[WARNING] still ending: its event loop is blocked; Ctrl-C again ends the program at once\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=WATCHDOG_SECS)
     assert process.returncode == -signal.SIGINT
 
 

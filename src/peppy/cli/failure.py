@@ -11,10 +11,17 @@ def error_lines(error: PeppyError, stream: TextIO) -> list[str]:
     head, *rest = _text(error).splitlines() or [""]
     lines = [f"{coloured('[ERROR]', RED, stream)} {harmless(head)}"]
     lines += [harmless(line) for line in rest]
-    lines += [f"  - {harmless(str(problem))}" for problem in _listed(error)]
-    if error.hint:
+    listed = _listed(error)
+    apart = len({problem.hint for problem in listed}) > 1 and error.hint in {problem.hint for problem in listed}
+    lines += [f"  - {harmless(_with_hint(problem) if apart else str(problem))}" for problem in listed]
+    if error.hint and not apart:
         lines.append(f"{coloured('hint:', CYAN, stream)} {harmless(error.hint)}")
     return lines
+
+
+def _with_hint(problem: Problem) -> str:
+    """A problem with the hint that is its own: one line below all of them would not tell which it is about."""
+    return f"{problem} ({problem.hint})" if problem.hint else str(problem)
 
 
 def _text(error: PeppyError) -> str:

@@ -29,6 +29,8 @@ class Report:
         self.as_json = as_json
         self.envelope = as_json
         """Whether stdout ends with the envelope; a command that prints one object per line has none."""
+        self.ends_by_interrupt = False
+        """Whether Ctrl-C is how the command is meant to end: that is nothing to complain about."""
         self.warnings: list[str] = []
         self._live: LiveOutput | None = None
         self._failure: PeppyError | None = None
@@ -79,6 +81,9 @@ class Report:
             data = work()
         except KeyboardInterrupt:
             self.interrupted()
+            if self.ends_by_interrupt:
+                sys.stdout.flush()
+                return INTERRUPTED
             return self._failed(PeppyError("interrupted", kind="Aborted"), INTERRUPTED)
         except PeppyError as error:
             return self._failed(error)

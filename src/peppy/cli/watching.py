@@ -71,6 +71,7 @@ def report_windows(
     with daemon(report) as client, Watches(client) as watches:
         watched = [watches.open(topic, reads=False) for topic in topics]
         report.envelope = False
+        report.ends_by_interrupt = count is None
         for topic in watched:
             say_what_is_missing(report, topic)
         going = [_Measured(topic, seconds, count) for topic in watched]

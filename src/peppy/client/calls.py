@@ -40,8 +40,12 @@ def wait_readable(descriptors: Iterable[_Descriptor | int], until_ns: int | None
     poll.poll(left)
 
 
-def call(client: Client, service: MemberDetails, request: Packed, seconds: float) -> Called:
+def call(
+    client: Client, service: MemberDetails, request: Packed, seconds: float, allowed: float | None = None
+) -> Called:
     """Call a service of one instance and wait for its response.
+
+    `allowed` is what an error calls the time: the whole allowance in seconds, when a part of it is used up already.
 
     Raises PeppyError of the kinds `ServiceUnreachable`, `ServiceTimeout`, `ServiceError` and `SchemaMismatch`
     (docs/reference/services_actions.md, Outcomes), `DaemonUnavailable`, and DecodeError for a response that is no
@@ -60,7 +64,7 @@ def call(client: Client, service: MemberDetails, request: Packed, seconds: float
     )
     what = f"service `{service.address}`"
     with Interrupts() as interrupts:
-        received = ask(client, interrupts, frame, (), request, what, seconds)
+        received = ask(client, interrupts, frame, (), request, what, seconds if allowed is None else allowed)
     answered = received.frame
     assert isinstance(answered, Answered)
     if answered.error is not None:

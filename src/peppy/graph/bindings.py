@@ -216,8 +216,13 @@ class _Plan:
         return Problem(
             "BindingMissingForPinnedDep",
             f"instance `{self.consumer_id}` has no binding for slot `{slot.link_id}` ({_kind(slot)})",
-            hint=f"--bind {slot.link_id}@<instance_id>",
+            hint=f"--bind {slot.link_id}@{self._suggested(slot)}",
         )
+
+    def _suggested(self, slot: Slot) -> str:
+        """The instance that fits, when there is just one; else where an instance id belongs."""
+        fitting = [other.instance_id for other in self.candidates.values() if other.bindable and accepts(slot, other)]
+        return fitting[0] if len(fitting) == 1 else "<instance_id>"
 
     def _dead_key(self, key: str, candidate: Candidate) -> Problem:
         declared = ", ".join(f"`{link_id}`" for link_id in sorted(slot.link_id for slot in self.slots)) or "none"

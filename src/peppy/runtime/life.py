@@ -34,6 +34,9 @@ ATTACH_SECS = 2.0
 GOALS_SECS = 1.0
 """Seconds in which the daemon confirms that it has the outcome of every goal."""
 
+REMINDER_SECS = 2.0
+"""After so long a standalone program that was told to end says why it has not yet."""
+
 IMPATIENT_SECS = 1.0
 """A second signal ends a standalone program at once when it comes so long after the first: no daemon would do
 it, and whoever started the program may pass one Ctrl-C on twice."""
@@ -270,21 +273,32 @@ class NodeLife:
             return lambda: None
 
         asked_at: list[float] = []
+        reminder = threading.Timer(REMINDER_SECS, self._remind)
+        reminder.daemon = True
 
         def end(number: int, _frame: FrameType | None) -> None:
             asked_at.append(monotonic())
             if self._is_standalone and asked_at[-1] - asked_at[0] > IMPATIENT_SECS:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
+            if self._is_standalone and len(asked_at) == 1:
+                reminder.start()
             self._token.cancel()
 
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
 
         def restore() -> None:
+            reminder.cancel()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
         return restore
+
+    def _remind(self) -> None:
+        """Whoever has pressed Ctrl-C sees why nothing happens, and what to do."""
+        blocked = monotonic() - self._control.loop_ran_at > REMINDER_SECS
+        why = "its event loop is blocked" if blocked else "its tasks and hooks are not done"
+        print(f"[WARNING] still ending: {why}; Ctrl-C again ends the program at once", file=sys.stderr)
 
 
 def _last_line(error: BaseException | None) -> str | None:

@@ -74,8 +74,8 @@ class WatchedGoal:
         self._call_id = 0
         self._cancel_id = 0
 
-    def fire(self, request: Packed, seconds: float) -> Decided:
-        """Send the goal and wait for the decision.
+    def fire(self, request: Packed, seconds: float, allowed: float | None = None) -> Decided:
+        """Send the goal and wait for the decision; `allowed` as in `peppy.client.calls.call`.
 
         Raises as `peppy.client.calls.call`, and `TooManyReaders` or OSError where the feedback cannot be read.
         """
@@ -93,7 +93,8 @@ class WatchedGoal:
             interface=action.interface,
             beside=request.beside,
         )
-        received = ask(self._client, self._interrupts, frame, fds, request, self._what, seconds)
+        told = seconds if allowed is None else allowed
+        received = ask(self._client, self._interrupts, frame, fds, request, self._what, told)
         try:
             decided = received.frame
             assert isinstance(decided, Decided)

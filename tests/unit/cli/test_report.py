@@ -62,8 +62,7 @@ def test_several_problems_are_listed_each_with_its_kind(capsys: pytest.CaptureFi
         [
             "[ERROR] Invalid: 2 problems in `peppy.json5`",
             "  - MissingKey: peppy.json5:2:3: manifest: `tag` is missing",
-            "  - UnknownKey: peppy.json5:3:5: manifest.nmae: `nmae` is not known",
-            "hint: did you mean `name`?",
+            "  - UnknownKey: peppy.json5:3:5: manifest.nmae: `nmae` is not known (did you mean `name`?)",
         ],
     )
 
@@ -79,6 +78,13 @@ def test_a_message_with_details_of_its_own_keeps_both(capsys: pytest.CaptureFixt
 def test_foreign_text_in_an_error_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     _, lines = errors_of(capsys, PeppyError("failed\n\x1b[31mred", kind="CommandFailed"))
     assert lines == ["[ERROR] CommandFailed: failed", "\\x1b[31mred"]
+
+
+def test_an_interrupt_that_is_the_end_of_a_command_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report("topic echo")
+    report.ends_by_interrupt = True
+    assert report.conclude(failing(KeyboardInterrupt())) == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_an_interrupt_ends_with_130(capsys: pytest.CaptureFixture[str]) -> None:

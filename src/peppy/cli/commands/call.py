@@ -29,7 +29,7 @@ def command(report: Report, service: str, argument: str | None, timeout: float, 
         request, response = plans(found)
         payload = packed(request, message_of(request, given))
         try:
-            called = call(client, found, payload, max(0.0, deadline - time.monotonic()))
+            called = call(client, found, payload, max(0.0, deadline - time.monotonic()), timeout)
         finally:
             payload.close()
     if report.as_json:

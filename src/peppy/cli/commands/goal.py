@@ -46,12 +46,13 @@ def command(
         with WatchedGoal(client, found, events.cancelled, events.feedback if feedback else None) as goal:
             request = packed(goal_plan, message)
             try:
-                decided = goal.fire(request, max(0.0, deadline - time.monotonic()))
+                decided = goal.fire(request, max(0.0, deadline - time.monotonic()), timeout)
             finally:
                 request.close()
             events.decided(goal.goal_id, decided)
             if decided.accepted:
                 events.ended(goal.follow(result_timeout))
             if goal.was_cancelled:
+                report.ends_by_interrupt = True
                 raise KeyboardInterrupt
     return None

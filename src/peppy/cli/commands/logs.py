@@ -81,6 +81,7 @@ def _follow(report: Report, client: "Client", place: "LogPlace", which: str, tar
     from peppy.cli.following import grown_lines, shown
     from peppy.cli.log_lines import parse_line
 
+    report.ends_by_interrupt = True
     path = Path(place.log)
     known = _lines(path, None)
     skip = 0 if count is None else max(0, len(known) - count)

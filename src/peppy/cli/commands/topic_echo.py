@@ -35,6 +35,7 @@ def command(report: Report, topic: str, count: int | None, field: str | None, fu
         if watched.live:
             _learn(echo, client, watched)
         report.envelope = False
+        report.ends_by_interrupt = count is None
         say_what_is_missing(report, watched)
         while watched.observer is None:
             watches.wait(None)
