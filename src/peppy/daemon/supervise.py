@@ -20,6 +20,8 @@ from peppy.protocol.frames import Shutdown
 
 LIVES_SECS = 1.0
 """A node without generated library is up when its process has lived for so long."""
+NOT_SET_UP = "did not become healthy: its setup has not returned, or blocks the event loop"
+
 logger = logging.getLogger(__name__)
 
 
@@ -85,7 +87,7 @@ class Supervisor:
             await self._wait_for(
                 process, process.ready, max(self._limits.ready_secs - waited, 1.0), "startup timed out"
             )
-            await self._wait_for(process, process.healthy, self._limits.health_secs, "did not become healthy")
+            await self._wait_for(process, process.healthy, self._limits.health_secs, NOT_SET_UP)
         else:
             await self._wait_for(process, process.healthy, LIVES_SECS, None)
         self._registry.set_state(process.instance, State.RUNNING)
