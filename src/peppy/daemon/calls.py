@@ -208,6 +208,7 @@ class CallBroker:
             call.deadline_ns,
             call.goal_id,
             call.feedback_qos,
+            call.call_id if call.caller.session.has_slots else 0,
             call.beside,
         )
         party.session.carry(deliver, call.payload, call.fds)
@@ -251,11 +252,23 @@ class CallBroker:
         call = party.deliveries.get(frame.delivery)
         if call is None or call.acknowledged:
             return False
+        if frame.answered:
+            self._undeliver(party, call)
+            self._answered_before(call, party.session.instance_id)
+            return False
         call.acknowledged = True
         if not call.given_up:
             self._taken.append(call)
             call.release()
         return False
+
+    def _answered_before(self, call: Call, producer: str) -> None:
+        """The call came again because its acknowledgement was lost with an earlier daemon, and the answer as well."""
+        if call.given_up:
+            self._forget(call)
+            return
+        text = f"{call.what}: `{producer}` took the request, then the connection to the daemon was lost"
+        self._fail(call, "ServiceTimeout", text)
 
     def tell_acknowledged(self) -> None:
         """Tell the callers; not those whose answer came together with the acknowledgement and tells them more."""

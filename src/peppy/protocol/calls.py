@@ -72,7 +72,8 @@ class Deliver(Carrier):
 
     Descriptors: the client's doorbell (eventfd), for a goal whose client reads feedback; the payload's memfd.
     `feedback_qos` is -1 where the producer's declaration decides. Comes again with the same number, after a reconnect,
-    when its acknowledgement got lost: a delivery that is known is acknowledged again and not queued twice.
+    when its acknowledgement got lost: a delivery that is known is acknowledged again and not queued twice. From the
+    next daemon a call comes with another number: `call_id` is the caller's own, 0 where nothing is ever sent again.
     """
 
     descriptors = range(3)
@@ -83,6 +84,7 @@ class Deliver(Carrier):
     deadline_ns: int
     goal_id: str | None = None
     feedback_qos: int = -1
+    call_id: int = 0
     beside: int = IN_FRAME
 
 
@@ -94,9 +96,11 @@ class Withdrawn(Frame):
 
 
 class Acknowledge(Frame):
-    """Producer to daemon: the request stands in the endpoint's queue."""
+    """Producer to daemon: the request stands in the endpoint's queue. `answered`: it came before, and was answered to a
+    daemon that has gone; nothing follows."""
 
     delivery: int
+    answered: bool = False
 
 
 class Reply(Carrier):

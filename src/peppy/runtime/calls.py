@@ -6,6 +6,7 @@ answers only. Whatever was not acknowledged is sent again to the next daemon: no
 
 import asyncio
 import math
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -91,7 +92,7 @@ class Calls:
         self._lock = threading.Lock()
         self._calls: dict[int, _Exchange] = {}
         self._questions: set[_Question] = set()
-        self._last_call = 0
+        self._last_call = secrets.randbits(48)  # producers remember the calls of an earlier process of this name
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 

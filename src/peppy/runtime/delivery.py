@@ -17,9 +17,10 @@ class Delivery:
     `withdrawn` is set by the control thread when the caller has given up or is gone.
     """
 
-    __slots__ = ("endpoint", "frame", "received", "withdrawn")
+    __slots__ = ("call", "endpoint", "frame", "received", "withdrawn")
 
     def __init__(self, endpoint: "Endpoint", frame: Deliver, received: Received) -> None:
+        self.call = call_of(frame)
         self.endpoint = endpoint
         self.frame = frame
         self.received = received
@@ -53,6 +54,11 @@ class Delivery:
     def is_dead(self) -> bool:
         """Whether nobody waits for its answer any more."""
         return self.withdrawn or monotonic_ns() >= self.frame.deadline_ns
+
+
+def call_of(frame: Deliver) -> tuple[str, int] | None:
+    """The call as its caller names it, whichever daemon brings it; None for a goal and for one that comes only once."""
+    return (frame.caller_instance_id, frame.call_id) if frame.call_id and frame.goal_id is None else None
 
 
 Refuse = Callable[[Delivery, str], None]

@@ -15,6 +15,7 @@ from peppy.errors import PeppyError
 from peppy.protocol.answers import Answer
 from peppy.protocol.calls import (
     Acknowledge,
+    Decision,
     Deliver,
     Discover,
     Discovered,
@@ -26,11 +27,14 @@ from peppy.protocol.calls import (
 from peppy.protocol.frame import Received, close_all
 from peppy.protocol.frames import Frame
 from peppy.protocol.payloads import NOTHING, Packed
-from peppy.runtime.delivery import Delivery, Refuse
+from peppy.runtime.delivery import Delivery, Refuse, call_of
 from peppy.runtime.link import Link
 
 QUEUED = 256
 """Requests that may wait in one endpoint; the next one is refused."""
+
+REMEMBERED = 4096
+"""Calls that are remembered: one that comes again, its acknowledgement lost with a daemon, never runs twice."""
 
 LONGEST_ERROR = 4096
 """Characters of an error text that travels."""
@@ -89,12 +93,15 @@ class Endpoint:
                 self._room.forget(delivery)
                 return
             text = None if error is None else error[:LONGEST_ERROR].encode(errors="backslashreplace").decode()
-            self.answer(delivery, Reply(delivery.number, text, payload.beside), payload.fds, payload.inside)
+            self.answer(delivery, Reply(0, text, payload.beside), payload.fds, payload.inside)
         finally:
             payload.close()
 
-    def answer(self, delivery: Delivery, frame: Frame, fds: tuple[int, ...] = (), payload: bytes = b"") -> int:
-        """Send the one final answer; 0 when it reaches nobody: it has one already, or there is no daemon."""
+    def answer(
+        self, delivery: Delivery, frame: Reply | Decision, fds: tuple[int, ...] = (), payload: bytes = b""
+    ) -> int:
+        """Send the one final answer, under the delivery's number; 0 when it reaches nobody: it has one already, or
+        there is no daemon."""
         return self._room.answer(delivery, frame, fds, payload)
 
     def close(self) -> None:
@@ -112,6 +119,7 @@ class Endpoints:
         self._by_key: dict[Key, Endpoint] = {}
         self._by_id: dict[int, Endpoint] = {}
         self._deliveries: dict[int, Delivery] = {}
+        self._calls: dict[tuple[str, int], Delivery | None] = {}  # the last ones; None for those that were answered
         self._last_endpoint = 0
         self._epoch: str | None = None
         self._ended = False
@@ -196,9 +204,12 @@ class Endpoints:
         endpoint.refuse(delivery, "action server closed" if endpoint.kind == "action" else "the node is ending")
         close_all(delivery.received.fds)
 
-    def answer(self, delivery: Delivery, frame: Frame, fds: tuple[int, ...], payload: bytes) -> int:
+    def answer(self, delivery: Delivery, frame: Reply | Decision, fds: tuple[int, ...], payload: bytes) -> int:
         """As `Endpoint.answer`."""
-        return self._link.send(frame, fds, payload) if self.forget(delivery) else 0
+        if not self.forget(delivery):
+            return 0
+        frame.delivery = delivery.number  # from now on nobody gives it another one
+        return self._link.send(frame, fds, payload)
 
     def drop(self, delivery: Delivery) -> None:
         """Forget a request that nobody has taken, with its descriptors; of a goal the daemon is told."""
@@ -207,7 +218,11 @@ class Endpoints:
         self._forget(delivery)
 
     def _forget(self, delivery: Delivery) -> None:
-        self.forget(delivery)
+        """It has not run and never will."""
+        with self._lock:
+            self.forget(delivery)
+            if delivery.call is not None:
+                self._calls.pop(delivery.call, None)
         close_all(delivery.received.fds)
 
     def forget(self, delivery: Delivery) -> bool:
@@ -216,6 +231,8 @@ class Endpoints:
             if self._deliveries.get(delivery.number) is not delivery:
                 return False
             del self._deliveries[delivery.number]
+            if delivery.call in self._calls:
+                self._calls[delivery.call] = None
             return True
 
     def _take(self, endpoint: Endpoint) -> Delivery | None:
@@ -307,18 +324,31 @@ class Endpoints:
         assert isinstance(frame, Deliver)
         with self._lock:
             endpoint = self._by_id.get(frame.endpoint_id)
-            known = self._deliveries.get(frame.delivery)
-            if known is not None:  # its acknowledgement was lost with the former connection
+            if frame.delivery in self._deliveries:  # its acknowledgement was lost with the former connection
                 self._link.send(Acknowledge(frame.delivery))
+            elif (call := call_of(frame)) in self._calls:  # or with the former daemon
+                self._came_again(frame, self._calls[call])
             elif endpoint is not None:
                 self._queue(endpoint, frame, received)
                 return
         close_all(received.fds)
 
+    def _came_again(self, frame: Deliver, earlier: Delivery | None) -> None:
+        """Never run it twice: what has no answer yet is answered under the number of this daemon. Under the lock."""
+        if earlier is not None:
+            del self._deliveries[earlier.number]
+            earlier.frame = frame
+            self._deliveries[earlier.number] = earlier
+        self._link.send(Acknowledge(frame.delivery, answered=earlier is None))
+
     def _queue(self, endpoint: Endpoint, frame: Deliver, received: Received) -> None:
         """Acknowledge a request and put it in its queue, or refuse it. Under the lock."""
         delivery = Delivery(endpoint, frame, received)
         self._deliveries[frame.delivery] = delivery
+        if delivery.call is not None:
+            self._calls[delivery.call] = delivery
+            if len(self._calls) > REMEMBERED:
+                del self._calls[next(iter(self._calls))]
         if len(endpoint.queue) >= QUEUED:
             self._forget_dead(endpoint)
         if len(endpoint.queue) >= QUEUED:

@@ -307,6 +307,20 @@ def test_a_withdrawn_call_is_not_delivered():
     with_plane(claim)
 
 
+def test_a_call_that_was_answered_to_an_earlier_daemon_ends_in_a_timeout_at_once():
+    async def claim(plane: Plane) -> None:
+        caller, producer = pinned(plane)
+        plane.call(caller)
+        deliver = producer.last(frames.Deliver)
+        assert deliver.call_id == 1
+        plane.say(producer, frames.Acknowledge(deliver.delivery, answered=True))
+        failed = caller.last(frames.CallFailed)
+        assert (failed.call_id, failed.kind) == (1, "ServiceTimeout")
+        assert plane.control.in_flight() == 0
+
+    with_plane(claim)
+
+
 @pytest.mark.parametrize("acknowledged", [True, False])
 def test_the_producer_hears_that_the_caller_has_given_up_and_its_late_reply_is_dropped(acknowledged: bool):
     async def claim(plane: Plane) -> None:

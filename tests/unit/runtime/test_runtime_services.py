@@ -613,6 +613,68 @@ def test_a_registration_that_the_daemon_refuses_is_told(
     assert "service `zoom` reaches nobody: no" in capfd.readouterr().err
 
 
+class Taken(NamedTuple):
+    """A call that runs, and whose acknowledgement is lost with the daemon."""
+
+    go_on: asyncio.Event
+    task: "asyncio.Task[None]"
+    again: Deliver
+
+
+async def taken_before_the_daemon_ends(server: Server, control: ControlThread, *, answered: bool) -> Taken:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: Request) -> Any:
+        began.set()
+        await go_on.wait()
+        return server.echo(request)
+
+    task = server.serve(wait)
+    await server.registered()
+    deliver = Deliver(5, 1, "v1", "core", monotonic_ns() + LATER, call_id=77)
+    server.peer.send(deliver, payload=REQUEST.encode(2))
+    await began.wait()
+    if answered:
+        go_on.set()
+        await task
+    server.peer.close()
+    while control.link.connected:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(server.fake.accept, msgspec.structs.replace(WELCOME, epoch="next"))
+    await server.registered()
+    return Taken(go_on, task, msgspec.structs.replace(deliver, delivery=900))
+
+
+def test_a_call_that_comes_again_while_it_runs_is_answered_and_runs_once(control: ControlThread, fake: FakeDaemon):
+    async def claim(server: Server) -> None:
+        taken = await taken_before_the_daemon_ends(server, control, answered=False)
+        second = server.serve()
+        server.peer.send(taken.again, payload=REQUEST.encode(2))
+        assert (await server.hear(Acknowledge)).frame == Acknowledge(900)
+        taken.go_on.set()
+        await taken.task
+        assert await server.reply() == (900, "2 of v1 in core")
+        assert server.seen == [2]
+        assert not second.done()
+        second.cancel()
+
+    run(control, fake, claim)
+
+
+def test_a_call_that_comes_again_after_its_answer_is_said_to_be_answered(control: ControlThread, fake: FakeDaemon):
+    async def claim(server: Server) -> None:
+        taken = await taken_before_the_daemon_ends(server, control, answered=True)
+        second = server.serve()
+        server.peer.send(taken.again, payload=REQUEST.encode(2))
+        assert (await server.hear(Acknowledge)).frame == Acknowledge(900, answered=True)
+        other = msgspec.structs.replace(taken.again, delivery=901, call_id=78)
+        server.peer.send(other, payload=REQUEST.encode(3))
+        await second
+        assert server.seen == [2, 3]
+
+    run(control, fake, claim)
+
+
 # --- goals -------------------------------------------------------------------------------------------------------
 
 
