@@ -27,7 +27,15 @@ async def join(path: Path, config: StandaloneConfig) -> NodeRunner:
         raise
     handed: asyncio.Future[NodeRunner] = asyncio.get_running_loop().create_future()
     living = asyncio.create_task(life.live_as_guest(handed), name="peppy-node")
-    node_runner = await handed
+    try:
+        await asyncio.wait((handed, living), return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        living.cancel()
+        raise
+    if not handed.done():
+        await living  # raises why there is no runner
+        raise NodeStartupError(f"the node in `{path}` has ended while it started")
+    node_runner = handed.result()
     node_runner.living = living
     return node_runner
 

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from peppy.errors import DaemonUnavailable, NodeStartupError, PeppyError
 from peppy.model.parameters import Group, Leaf, Parameter
 from peppy.model.types import Token
-from peppy.runtime import NodeBuilder, Package, StandaloneConfig
+from peppy.runtime import NodeBuilder, Package, StandaloneConfig, guest
 from peppy.runtime.clock import ProcessClock
 from peppy.runtime.config import VARIABLE, read_config
 from peppy.runtime.standalone import standalone_values
@@ -267,6 +267,55 @@ def test_whatever_else_is_wrong_with_standalone_parameters_is_named_too():
     assert all(word in str(caught.value) for word in ("`speed`", "`device`"))
     with pytest.raises(NodeStartupError, match="`device`"):
         standalone_values(DECLARED, config.with_parameters({"device": 3, "video": {"width": 1}}))
+
+
+def joining(monkeypatch: pytest.MonkeyPatch, live: Callable[[Any], Any]) -> "asyncio.Task[Any]":
+    """`join` of a node whose life is `live`."""
+    life = SimpleNamespace(live_as_guest=live)
+    monkeypatch.setattr(guest, "_life", lambda *_: (life, Path()))
+    monkeypatch.setattr(guest, "_connect", lambda *_: None)
+    return asyncio.ensure_future(guest.join(Path("cam"), StandaloneConfig()))
+
+
+def test_a_guest_that_cannot_begin_to_live_says_why(monkeypatch: pytest.MonkeyPatch):
+    async def claim() -> None:
+        async def fail(_handed: Any) -> None:
+            raise OSError("no room")
+
+        async def end(_handed: Any) -> None:
+            pass
+
+        async with asyncio.timeout(10):
+            with pytest.raises(OSError, match="no room"):
+                await joining(monkeypatch, fail)
+            with pytest.raises(NodeStartupError, match="`cam` has ended while it started"):
+                await joining(monkeypatch, end)
+
+    asyncio.run(claim())
+
+
+def test_a_guest_that_nobody_waits_for_any_more_ends(monkeypatch: pytest.MonkeyPatch):
+    async def claim() -> None:
+        lives, ended = asyncio.Event(), asyncio.Event()
+
+        async def live(handed: "asyncio.Future[Any]") -> None:
+            lives.set()
+            await asyncio.sleep(0)  # `join` waits for the runner by now
+            handed.get_loop().call_soon(handed.set_result, None)
+            handed.get_loop().call_soon(task.cancel)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        async with asyncio.timeout(10):
+            task = joining(monkeypatch, live)
+            await lives.wait()
+            await ended.wait()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(claim())
 
 
 def test_run_needs_a_thread_without_a_running_loop():
