@@ -69,6 +69,8 @@ class GoalEvents:
             lines = [] if payload is None else self._lines(self._result, payload)
             self._print({}, self._divided([end.status.name, *lines]))
         if end.status is not ResultStatus.COMPLETED:
+            if end.status is ResultStatus.ABANDONED:
+                self._report.info(f"nobody can complete the goal any more: see `peppy node logs {end.instance_id}`")
             self._report.unsuccessful(PeppyError(f"the goal is {end.status.name}", kind="CommandFailed"))
 
     def _lines(self, plan: "Plan[Any]", payload: bytes | memoryview) -> list[str]:

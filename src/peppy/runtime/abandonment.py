@@ -52,7 +52,7 @@ class Workers:
         self._have_ended = True
         if task.cancelled():
             pass
-        elif task.exception() is None:
+        elif getattr(task, "_exception", None) is None:  # to ask with `exception()` would silence its traceback
             self._returned = True
         else:
             self._raised = True

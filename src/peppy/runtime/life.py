@@ -298,7 +298,8 @@ class NodeLife:
         """Whoever has pressed Ctrl-C sees why nothing happens, and what to do."""
         blocked = monotonic() - self._control.loop_ran_at > REMINDER_SECS
         why = "its event loop is blocked" if blocked else "its tasks and hooks are not done"
-        print(f"[WARNING] still ending: {why}; Ctrl-C again ends the program at once", file=sys.stderr)
+        line_end = "\n" if sys.stderr.isatty() else ""  # of the line on which a terminal shows `^C`
+        print(f"{line_end}[WARNING] still ending: {why}; Ctrl-C again ends the program at once", file=sys.stderr)
 
 
 def _last_line(error: BaseException | None) -> str | None:

@@ -239,6 +239,7 @@ def test_only_a_completed_goal_is_a_success(run: Run, status: ResultStatus, tmp_
         answer = run("goal", "dock", "{ bay: 7 }")
     assert answer.returncode == 1
     assert answer.stdout.splitlines()[:2] == ["accepted", status.name]
+    assert ("see `peppy node logs" in answer.stderr) is (status is ResultStatus.ABANDONED)
 
 
 def test_a_goal_in_json_is_one_event_a_line(run: Run, tmp_path: Path) -> None:

@@ -226,6 +226,22 @@ def test_a_worker_that_raises_has_abandoned_its_goal_though_the_traceback_holds_
     on_loop(claim)
 
 
+def test_the_error_of_a_worker_still_counts_as_one_that_nobody_has_looked_at() -> None:
+    async def claim(bench: Bench) -> None:
+        tasks: list[asyncio.Task[Any] | None] = []
+
+        async def work(_ctx: Context) -> None:
+            tasks.append(asyncio.current_task())
+            raise ValueError("it fails")
+
+        assert await bench.ended(await begin(bench, work)) is ABANDONED
+        assert getattr(tasks[0], "_log_traceback", False)  # what the life of a node asks before it prints a traceback
+        assert tasks[0] is not None
+        tasks[0].exception()
+
+    on_loop(claim)
+
+
 def test_a_worker_that_was_cancelled_has_abandoned_its_goal() -> None:
     async def claim(bench: Bench) -> None:
         kept: list[Any] = []
