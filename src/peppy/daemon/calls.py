@@ -24,6 +24,8 @@ LIVE_GOALS = 1024
 REASON = 4096
 """Characters of an error or a reason that are handed on."""
 
+_THEN_LOST = "then the connection to the daemon was lost"
+
 Route = Callable[[Party, Received], bool]
 """Serves one frame; True when it keeps the descriptors. Raises PeppyError only as long as it has kept nothing."""
 
@@ -222,11 +224,7 @@ class CallBroker:
             before = self._goals.decided_before(call.goal_id, client_id, endpoint.instance_id)
         if before is None:
             return False
-        if call.given_up:
-            self._forget(call)
-        else:
-            text = f"{call.what}: `{before.instance_id}` took the goal, then the connection to the daemon was lost"
-            self._fail(call, "ServiceTimeout", text)
+        self._lost(call, f"`{before.instance_id}` took the goal, {_THEN_LOST}")
         self._goals.unwanted(before)
         return True
 
@@ -254,21 +252,13 @@ class CallBroker:
             return False
         if frame.answered:
             self._undeliver(party, call)
-            self._answered_before(call, party.session.instance_id)
+            self._lost(call, f"`{party.session.instance_id}` took the request, {_THEN_LOST}")
             return False
         call.acknowledged = True
         if not call.given_up:
             self._taken.append(call)
             call.release()
         return False
-
-    def _answered_before(self, call: Call, producer: str) -> None:
-        """The call came again because its acknowledgement was lost with an earlier daemon, and the answer as well."""
-        if call.given_up:
-            self._forget(call)
-            return
-        text = f"{call.what}: `{producer}` took the request, then the connection to the daemon was lost"
-        self._fail(call, "ServiceTimeout", text)
 
     def tell_acknowledged(self) -> None:
         """Tell the callers; not those whose answer came together with the acknowledgement and tells them more."""
@@ -360,9 +350,7 @@ class CallBroker:
             self._endpoints.close(endpoint)
         for call in list(party.deliveries.values()):
             self._undeliver(party, call)
-            if call.given_up:
-                self._forget(call)
-            elif call.acknowledged:
+            if call.given_up or call.acknowledged:
                 self._producer_stopped(call, party)
             else:
                 self._not_taken(call, party)
@@ -378,10 +366,14 @@ class CallBroker:
             self._discovery.resolve(call)
 
     def _producer_stopped(self, call: Call, party: Party) -> None:
+        self._lost(call, f"the producer stopped ({party.name}) before it answered")
+
+    def _lost(self, call: Call, why: str) -> None:
+        """A producer has taken the call, and no answer comes any more."""
         if call.given_up:
             self._forget(call)
-            return
-        self._fail(call, "ServiceTimeout", f"{call.what}: the producer stopped ({party.name}) before it answered")
+        else:
+            self._fail(call, "ServiceTimeout", f"{call.what}: {why}")
 
     def _mismatched(self, call: Call, endpoint: Endpoint) -> None:
         text = (
