@@ -6,11 +6,12 @@ connection has, or 0.1 s after its process, should somebody else hold the connec
 """
 
 import asyncio
-import os
+from functools import partial
 from time import monotonic_ns
 
 from peppy.daemon.calls import CallBroker
 from peppy.daemon.discovery import Slots
+from peppy.daemon.end_watch import EndWatch
 from peppy.daemon.goals import GoalTable
 from peppy.daemon.parties import Call, Party, PartySession, Poll
 from peppy.errors import PeppyError
@@ -59,11 +60,11 @@ class ControlPlane:
 
     def _enter(self, session: PartySession) -> Party:
         try:
-            pidfd = os.pidfd_open(session.pid)
+            watch = EndWatch(session.pid)
         except ProcessLookupError:
             raise ConnectionClosed(f"process {session.pid} has ended") from None
-        party = self._parties[session] = Party(session, pidfd)
-        asyncio.get_running_loop().add_reader(pidfd, self._process_ended, party)
+        party = self._parties[session] = Party(session, watch)
+        watch.begin(partial(self._process_ended, party))
         return party
 
     def leaving(self, session: PartySession) -> None:
@@ -88,11 +89,9 @@ class ControlPlane:
             self._calls.disconnected(party)
 
     def _process_ended(self, party: Party) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(party.pidfd)
         party.ended = True
         if party.online:
-            loop.call_later(LAST_WORDS_SECS, self._end, party)
+            asyncio.get_running_loop().call_later(LAST_WORDS_SECS, self._end, party)
         else:
             self._end(party)
 
@@ -109,8 +108,7 @@ class ControlPlane:
         del self._parties[party.session]
         if self._by_instance.get(party.session.instance_id) is party:
             del self._by_instance[party.session.instance_id]
-        asyncio.get_running_loop().remove_reader(party.pidfd)
-        os.close(party.pidfd)
+        party.watch.close()
 
     def close(self) -> None:
         """The daemon ends; nobody is told anything."""

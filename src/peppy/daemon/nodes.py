@@ -67,7 +67,7 @@ class NodeConnections:
 
     def connected(self, session: NodeSession) -> None:
         """Raises ConnectionClosed when the process has ended meanwhile."""
-        if isinstance(session, StandaloneSession) and session.state is None:
+        if session.state is None:
             self._broker.ended(session.instance_id)  # a former life of this process had the same id
         try:
             self._broker.connected(session)

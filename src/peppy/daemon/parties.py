@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from peppy.daemon.end_watch import EndWatch
 from peppy.model.goals import ResultStatus
 from peppy.model.names import Reference
 from peppy.model.text import quoted
@@ -62,7 +63,7 @@ class Party:
     """
 
     session: PartySession
-    pidfd: int
+    watch: EndWatch
     online: bool = True
     leaves: bool = False
     ended: bool = False

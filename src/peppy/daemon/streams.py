@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from peppy.daemon.end_watch import EndWatch
 from peppy.model.names import Reference
 from peppy.model.qos import QoSProfile
 from peppy.protocol.answers import Answer
@@ -110,7 +111,7 @@ class Process:
     """What one node process owns, for as long as the process lives: losing its connection takes nothing away."""
 
     session: PeerSession
-    pidfd: int
+    watch: EndWatch
     streams: dict[int, Stream] = field(default_factory=dict[int, Stream])
     subscriptions: dict[int, Subscription] = field(default_factory=dict[int, Subscription])
     doorbells: set[int] = field(default_factory=set[int])  # ids whose eventfd this process holds

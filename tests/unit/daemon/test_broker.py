@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from peppy.daemon import topics
+from peppy.daemon import attaching, topics
 from peppy.daemon.topics import TopicBroker
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
@@ -261,7 +261,7 @@ def test_a_stale_row_goes_back_and_another_is_asked_for():
 
 
 def test_a_reader_that_lacks_something_is_attached_after_a_pause(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(topics, "RETRY_SECS", 0.05)
+    monkeypatch.setattr(attaching, "RETRY_SECS", 0.05)
 
     async def claim(broker: TopicBroker) -> None:
         reader, writer = connected(broker, "l"), connected(broker, "t")
@@ -284,7 +284,7 @@ def test_a_reader_that_lacks_something_is_attached_after_a_pause(monkeypatch: py
 
 
 def test_a_doorbell_that_got_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(topics, "RETRY_SECS", 0.0)
+    monkeypatch.setattr(attaching, "RETRY_SECS", 0.0)
 
     async def claim(broker: TopicBroker) -> None:
         reader, writer = connected(broker, "l"), connected(broker, "t")
@@ -454,6 +454,28 @@ def test_what_is_no_stream_is_refused_without_a_leak():
             opened(broker, node, 9)
         with pytest.raises(PeppyError, match="does not concern topics"):
             broker.handle(node, Probe(), ())
+
+    with_broker(claim)
+
+
+def test_a_process_has_only_so_many_streams_and_subscriptions(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(topics, "STREAMS", 2)
+
+    async def claim(broker: TopicBroker) -> None:
+        node, watcher = connected(broker, "t"), Node("peppy-cli-1")
+        for number in (1, 2):
+            opened(broker, node, number)
+            subscribed(broker, node, number)
+            watch(broker, watcher, number)
+        for attempt in (opened, subscribed):
+            with pytest.raises(PeppyError, match="at most 2"):
+                attempt(broker, node, 3)
+        with pytest.raises(PeppyError, match="at most 2"):
+            watch(broker, watcher, 3)
+        assert broker.stream_count() == 2
+
+    def watch(broker: TopicBroker, watcher: Node, number: int) -> None:
+        broker.watch(watcher, number, None, "pose", ())
 
     with_broker(claim)
 
