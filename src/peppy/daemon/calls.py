@@ -6,13 +6,14 @@ acknowledgement has not run user code; whatever ends it before that says `Servic
 
 import itertools
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from peppy.daemon import parties
 from peppy.daemon.discovery import Discovery, Slots
 from peppy.daemon.endpoints import Endpoints, check_member
-from peppy.daemon.goals import GoalTable, is_goal_id, observed
-from peppy.daemon.parties import ACTION, OPEN_QUESTIONS, SERVICE, Call, Endpoint, Party
+from peppy.daemon.goal_checks import is_goal_id, observed
+from peppy.daemon.goals import GoalTable
+from peppy.daemon.parties import ACTION, OPEN_QUESTIONS, SERVICE, Call, Endpoint, Party, Route
 from peppy.model.names import NAME_LIMIT
 from peppy.protocol import calls as frames
 from peppy.protocol.answers import EndpointOpened
@@ -25,9 +26,6 @@ REASON = 4096
 """Characters of an error or a reason that are handed on."""
 
 _THEN_LOST = "then the connection to the daemon was lost"
-
-Route = Callable[[Party, Received], bool]
-"""Serves one frame; True when it keeps the descriptors. Raises PeppyError only as long as it has kept nothing."""
 
 
 class CallBroker:

@@ -5,12 +5,10 @@ feedback ends. The first terminal event wins.
 """
 
 import asyncio
-import fcntl
-import os
-from collections.abc import Callable
 
 from peppy.daemon import parties
-from peppy.daemon.parties import Call, Cancel, Endpoint, Goal, Party, Poll
+from peppy.daemon.goal_checks import is_goal_id, observed, outcome_of
+from peppy.daemon.parties import Call, Cancel, Endpoint, Goal, Party, Poll, Route
 from peppy.daemon.retention import Retention
 from peppy.errors import PeppyError
 from peppy.model.goals import CancelState, ResultStatus
@@ -18,7 +16,6 @@ from peppy.protocol import calls as frames
 from peppy.protocol.answers import GoalCancelled, GoalEndKept
 from peppy.protocol.failures import failed
 from peppy.protocol.frame import ProtocolViolation, Received
-from peppy.protocol.payloads import SEALS
 from peppy.protocol.streams import RowLeft
 from peppy.ring import Observer
 
@@ -32,7 +29,6 @@ ACCEPTED = 256
 """Goals whose acceptance a client may not have heard of yet."""
 
 POSITION_UNKNOWN = -1
-Route = Callable[[Party, Received], bool]
 
 
 class GoalTable:
@@ -299,7 +295,7 @@ class GoalTable:
     def _goal_ended(self, party: Party, received: Received) -> bool:
         frame = received.frame
         assert isinstance(frame, frames.GoalEnded)
-        status = _outcome(frame, received.fds)
+        status = outcome_of(frame, received.fds)
         goal = self._goals.get(frame.goal_id)
         if goal is not None and goal.server is not party and goal.instance_id != party.session.instance_id:
             raise PeppyError(f"goal `{frame.goal_id}` is not served by {party.name}", kind="NotFound")
@@ -362,21 +358,6 @@ class GoalTable:
             del self._awaited[goal.goal_id]
 
 
-def is_goal_id(text: str) -> bool:
-    """Whether this is 16 hexadecimal digits."""
-    return len(text) == 16 and all(character in "0123456789abcdef" for character in text)
-
-
-def observed(fds: tuple[int, ...]) -> Observer | None:
-    """A look at the stream whose DATA and CTRL came first; ProtocolViolation when they are none."""
-    if not fds:
-        return None
-    try:
-        return Observer.open(fds[0], fds[1])
-    except OSError as error:
-        raise ProtocolViolation(f"the feedback of a goal is no stream: {error}") from error
-
-
 def _fired(party: Party, goal: Goal) -> bool:
     return party.session.instance_id == goal.client_id
 
@@ -385,17 +366,3 @@ def _stop(cancel: Cancel) -> None:
     if cancel.timer is not None:
         cancel.timer.cancel()
     cancel.party.cancels.discard(cancel)
-
-
-def _outcome(frame: frames.GoalEnded, fds: tuple[int, ...]) -> ResultStatus:
-    """How the goal ended. Raises ProtocolViolation for an outcome that is none; the daemon pays for what it keeps."""
-    if not is_goal_id(frame.goal_id) or frame.outcome not in (0, 1, 2) or len(fds) != (frame.beside >= 0):
-        raise ProtocolViolation("a goal ended in no way that there is")
-    if fds:
-        try:
-            sealed = fcntl.fcntl(fds[0], fcntl.F_GET_SEALS) & SEALS == SEALS
-        except OSError:
-            sealed = False
-        if not sealed or os.fstat(fds[0]).st_size != frame.beside:
-            raise ProtocolViolation("a result is not in a sealed memfd of the length that its frame says")
-    return ResultStatus(frame.outcome)

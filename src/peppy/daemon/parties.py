@@ -6,7 +6,7 @@ takes nothing away (docs/reference/services_actions.md, Loss of the daemon).
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from peppy.model.names import Reference
 from peppy.model.text import quoted
 from peppy.protocol import calls as frames
 from peppy.protocol.answers import Answer
-from peppy.protocol.frame import ProtocolViolation, close_all
+from peppy.protocol.frame import ProtocolViolation, Received, close_all
 from peppy.protocol.frames import Frame
 from peppy.ring import Observer
 
@@ -221,3 +221,7 @@ class Goal:
     polls: list[Poll] = field(default_factory=list[Poll])
     followers: set[Party] = field(default_factory=set[Party])
     cancels: list[Cancel] = field(default_factory=list[Cancel])
+
+
+Route = Callable[[Party, Received], bool]
+"""Serves one frame; True when it keeps the descriptors. Raises PeppyError only as long as it has kept nothing."""
