@@ -7,6 +7,15 @@ import pytest
 from living import LivingDaemon, assert_nothing_is_left
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Daemons find the modules compiled from their second start on, also where the environment forbids caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield
+
+
 @pytest.fixture
 def new_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., LivingDaemon]]:
     """Makes daemons that have not started, each with a data root of its own unless `home` names one."""

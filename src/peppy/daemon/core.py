@@ -8,11 +8,13 @@ from peppy.daemon.config import Configuration
 from peppy.daemon.control_plane import ControlPlane
 from peppy.daemon.files import remove_instance, remove_node
 from peppy.daemon.gate import Gate
-from peppy.daemon.operation import in_thread
+from peppy.daemon.operation import in_thread, to_the_end
 from peppy.daemon.registry import Artifact, Instance, Node, Registry
 from peppy.daemon.repositories import RepositoryKeeper
 from peppy.daemon.supervise import Supervisor
 from peppy.daemon.topics import TopicBroker
+from peppy.errors import PeppyError
+from peppy.faults import fault
 from peppy.store.artifacts import remove_extracted
 from peppy.store.root import DataRoot
 
@@ -76,11 +78,22 @@ class Core:
     async def drop_node(self, node: Node) -> None:
         """Forgets a node without live instances and deletes what it has on the disk; its logs stay."""
         await self.drop_records(self.registry.instances_of(node.reference))
+        fault("remove.records_dropped")
+        await to_the_end(self._drop_node(node))
+
+    async def _drop_node(self, node: Node) -> None:
         self.registry.drop_node(node.reference)
-        await self.save()
+        try:
+            await self.save()
+        except PeppyError:
+            self.registry.restore_node(node)
+            raise
+        fault("remove.recorded")
         await in_thread(remove_node, self.root, node.reference)
+        fault("remove.deleted")
         if node.artifact is not None:
             await self.drop_extracted(node.artifact)
+        fault("remove.cleaned")
 
     async def drop_extracted(self, artifact: Artifact) -> None:
         """Deletes the extracted tree of an artifact that no node has any more."""

@@ -4,6 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from peppy.faults import fault
 from peppy.model.names import Reference
 from peppy.store.atomic import storage_errors
 from peppy.store.copying import remove_tree
@@ -20,6 +21,7 @@ def remove_instance(root: DataRoot, instance_id: str) -> None:
 def remove_node(root: DataRoot, node: Reference) -> None:
     """Deletes snapshot, link and artifact of a node; its logs stay. Raises PeppyError."""
     remove_artifact(root, node)
+    fault("remove.artifact_deleted")
     for path in (root.built_link(node), root.snapshot(node)):
         with storage_errors("delete", path):
             remove_tree(path)

@@ -13,7 +13,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from peppy import __version__
+from peppy import __version__, faults
 from peppy.board import BoardWriter, Counts
 from peppy.daemon import config, recovery
 from peppy.daemon.control_plane import ControlPlane
@@ -122,6 +122,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         self._unfinished = await recovery.recover(self.core)
+        faults.arm(os.environ)
         _link_program(self.root.program)
         self.board = BoardWriter.create(self.root.path, __version__, self.core.registry.core_node_name, self._epoch)
         self.server.listen(self.root.socket)

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from peppy.errors import PeppyError
 from peppy.protocol.frames import Output
@@ -66,7 +66,12 @@ class Operation:
 
 async def in_thread(work: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
     """Runs blocking work in a thread. A cancelled caller waits for the work's end first: nothing goes on unseen."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
+    return await to_the_end(asyncio.to_thread(work, *arguments, **named))
+
+
+async def to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Runs steps that belong together. A cancelled caller waits for their end first, and is cancelled then."""
+    task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -8,7 +8,7 @@ import msgspec
 
 from peppy.daemon.core import Core
 from peppy.daemon.endings import exit_of
-from peppy.daemon.files import remove_instance
+from peppy.daemon.files import link_snapshot, remove_instance
 from peppy.daemon.instance_process import Process
 from peppy.daemon.operation import in_thread
 from peppy.daemon.registry import Instance, Node
@@ -21,8 +21,10 @@ from peppy.model.node import Execution, Language, NodeManifest
 from peppy.process.records import read_exit
 from peppy.process.watch import adopt
 from peppy.store.archive import check_digest
-from peppy.store.atomic import storage_errors
+from peppy.store.artifacts import finish_artifact, remove_extracted_but
+from peppy.store.atomic import remove_unfinished, storage_errors
 from peppy.store.copying import remove_tree
+from peppy.store.staging import install_snapshot
 from peppy.store.state import InstanceRecord, NodeRecord, StackFile, load_stack
 from peppy.store.wheel import remove_wheels
 
@@ -44,6 +46,8 @@ async def recover(core: Core) -> list[asyncio.Task[None]]:
             core.registry.restore_node(await in_thread(_node, core, record))
         tasks = [task for record in loaded.stack.instances for task in await _instance(core, loaded.stack, record)]
     await _remove_leftovers(core)
+    if loaded.stack is not None and not loaded.warnings:
+        await in_thread(_remove_artifacts, core, loaded.stack)
     await core.save()
     return tasks
 
@@ -68,6 +72,8 @@ async def _end_shim(directory: Path) -> None:
 def _node(core: Core, record: NodeRecord) -> Node:
     reference = Reference(record.name, record.tag)
     snapshot = core.root.snapshot(reference)
+    if record.staged is not None:
+        record = _finish_add(core, record, snapshot)
     try:
         manifest = read_node(snapshot).manifest
     except PeppyError as error:
@@ -85,11 +91,21 @@ def _node(core: Core, record: NodeRecord) -> Node:
     return node
 
 
+def _finish_add(core: Core, record: NodeRecord, snapshot: Path) -> NodeRecord:
+    """The state names a snapshot that its daemon may not have put in its place."""
+    staged = core.root.snapshots / str(record.staged)
+    if staged.is_dir():
+        install_snapshot(staged, snapshot)
+    return msgspec.structs.replace(record, staged=None)
+
+
 def _artifact_is_whole(core: Core, node: Node) -> bool:
     if node.artifact is None:
         return False
+    archive, unfinished = core.root.artifact(node.reference), core.root.unfinished_artifact(node.reference)
+    finish_artifact(unfinished, archive, node.artifact.digest)
     try:
-        check_digest(core.root.artifact(node.reference), node.artifact.digest)
+        check_digest(archive, node.artifact.digest)
     except PeppyError as error:
         logger.warning("`%s` has to be built again: %s", node.reference, error.message)
         return False
@@ -114,6 +130,8 @@ async def _instance(core: Core, stack: StackFile, record: InstanceRecord) -> lis
     instance = restored_instance(record, node.reference, node.manifest.execution.language)
     core.registry.put_instance(instance)
     if not instance.live:
+        if instance.state is State.FINISHED:
+            await in_thread(remove_instance, core.root, instance.instance_id)
         return []
     directory = core.root.run_instance(instance.instance_id)
     shim = adopt(directory) if stack.boot_id == boot_id() else None
@@ -133,11 +151,11 @@ async def _instance(core: Core, stack: StackFile, record: InstanceRecord) -> lis
 
 async def _ended_meanwhile(core: Core, instance: Instance, directory: Path) -> None:
     record = read_exit(directory)
-    asked = instance.state is State.STOPPING
+    asked, up = instance.state is State.STOPPING, instance.state is not State.STARTING
     done = instance.state is State.RUNNING and record is not None and record.status == 0
     core.registry.set_state(instance, State.FINISHED if asked or done else State.FAILED, exit_of(record))
     logger.info("instance `%s` of `%s` ended meanwhile (%s)", instance.instance_id, instance.reference, instance.state)
-    if instance.state is State.FINISHED:
+    if instance.state is State.FINISHED or not up:  # a shim that is slow to start ends when its directory is gone
         await in_thread(remove_instance, core.root, instance.instance_id)
 
 
@@ -161,7 +179,7 @@ async def _finish_stop(core: Core, instance: Instance) -> None:
 
 
 async def _remove_leftovers(core: Core) -> None:
-    """What belongs to nobody goes; artifacts and logs stay."""
+    """What belongs to nobody goes; archives and logs stay."""
     keys = {reference.path_key for reference in core.registry.nodes}
     ids = set(core.registry.instances)
     for directory, known in (
@@ -175,5 +193,22 @@ async def _remove_leftovers(core: Core) -> None:
             await _end_shim(path)
             with storage_errors("delete", path):
                 await in_thread(remove_tree, path)
-    hashes = [node.artifact.runtime_hash for node in core.registry.nodes.values() if node.artifact is not None]
-    await in_thread(remove_wheels, core.root, keep=hashes)
+    artifacts = [node.artifact for node in core.registry.nodes.values() if node.artifact is not None]
+    await in_thread(remove_wheels, core.root, keep=[artifact.runtime_hash for artifact in artifacts])
+    await in_thread(remove_extracted_but, core.root, {artifact.digest for artifact in artifacts})
+    for directory in (core.root.state.parent, core.root.built_nodes, core.root.wheels):
+        await in_thread(remove_unfinished, directory)
+
+
+def _remove_artifacts(core: Core, stack: StackFile) -> None:
+    """Archives and links of nodes that the state, which was whole, does not know, or knows as not built."""
+    known: set[str] = set()
+    for record in stack.nodes:
+        reference = Reference(record.name, record.tag)
+        link_snapshot(core.root, reference)
+        known.add(core.root.built_link(reference).name)
+        if record.artifact is not None:
+            known.add(core.root.artifact(reference).name)
+    for path in [path for path in core.root.built_nodes.iterdir() if path.name not in known]:
+        with storage_errors("delete", path):
+            remove_tree(path)

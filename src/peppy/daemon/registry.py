@@ -36,7 +36,7 @@ class Node:
     """One node of the stack. `artifact` is there when the stage is Ready, or Building over an older artifact.
 
     `interfaces` are the documents that it was added with, of interface slots and claims: what the cache holds later
-    does not change a node.
+    does not change a node. `staged` is the name of its snapshot as long as that is not in its place.
     """
 
     reference: Reference
@@ -50,6 +50,7 @@ class Node:
     add_log: str | None = None
     build_log: str | None = None
     interfaces: Mapping[Reference, InterfaceDocument] = field(default_factory=dict[Reference, InterfaceDocument])
+    staged: str | None = None
 
     def inherited(self) -> Iterator[Interface]:
         """The interfaces that it claims, in the order of its manifest."""

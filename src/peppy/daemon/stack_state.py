@@ -87,6 +87,7 @@ def _node_record(node: Node) -> NodeRecord:
         add_log=node.add_log,
         build_log=node.build_log,
         interfaces=tuple(document.raw.decode() for document in node.interfaces.values()),
+        staged=node.staged,
     )
 
 
@@ -135,6 +136,7 @@ def restored_node(record: NodeRecord, manifest: NodeManifest) -> Node:
         add_log=record.add_log,
         build_log=record.build_log,
         interfaces={document.interface.reference: document for document in map(_interface, record.interfaces)},
+        staged=record.staged,
     )
 
 

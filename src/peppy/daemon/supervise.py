@@ -11,6 +11,7 @@ from peppy.daemon.instance_process import Limits, Process, first_of, how, tell
 from peppy.daemon.operation import in_thread
 from peppy.daemon.registry import Instance, Registry
 from peppy.errors import PeppyError
+from peppy.faults import fault
 from peppy.model.lifecycle import State
 from peppy.process.records import read_pids
 from peppy.process.spawn import Start, start_shim
@@ -144,6 +145,8 @@ class Supervisor:
         await self._forget(process, remove=instance.state is State.FINISHED)
 
     async def _forget(self, process: Process, *, remove: bool) -> None:
+        await self._persist()  # before the files go, and with them the shim's record of the end
+        fault("stop.end_recorded")
         if remove:
             try:
                 await in_thread(self._remove_files, process.instance.instance_id)
@@ -154,7 +157,6 @@ class Supervisor:
         if self.processes.get(process.instance.instance_id) is process:
             del self.processes[process.instance.instance_id]
         process.gone.set()
-        await self._persist()
 
     async def settled(self, instance_id: str) -> None:
         """Waits until no process is left of an instance that has ended, so that its id is free."""
@@ -177,7 +179,9 @@ class Supervisor:
 
     async def _stop_all(self, wanted: list[Process], reason: str) -> dict[str, Stopped]:
         if wanted:
+            fault("stop.asked")
             await self._persist()  # before anybody is asked: a daemon that takes over goes on with it
+            fault("stop.recorded")
         results = await asyncio.gather(*(self._begin_stop(process, reason) for process in wanted))
         stopped = dict(zip((process.instance.instance_id for process in wanted), results, strict=True))
         problems = [f"`{name}`: {result.problem}" for name, result in stopped.items() if result.problem]
@@ -211,6 +215,7 @@ class Supervisor:
 
         results = await stop({instance.instance_id: shim}, request_shutdown, grace_secs=grace_secs, hurry=self.hurry)
         result = results[instance.instance_id]
+        fault("stop.ended")
         if result.problem is not None:
             logger.error("cannot stop `%s`: %s", instance.instance_id, result.problem)
             return result
@@ -219,6 +224,7 @@ class Supervisor:
         self._registry.set_state(instance, State.FINISHED, exit_of(result.record))
         tell(instance, f"stopped{' (killed)' if result.killed else ''}")
         await self._forget(process, remove=True)
+        fault("stop.deleted")
         return result
 
     async def _persist(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peppy.errors import PeppyError
+from peppy.faults import fault
 from peppy.process.records import Pids, ProcessId, read_pids, start_time
 from peppy.process.watch import Shim, WatchedProcess
 
@@ -67,6 +68,7 @@ async def start_shim(start: Start) -> Shim:
         raise
     finally:
         os.close(writer)
+    fault("shim.spawned")
     try:
         status = await _read_status(reader)
     except BaseException:

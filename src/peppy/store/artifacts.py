@@ -4,9 +4,11 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
+from peppy.errors import PeppyError
+from peppy.faults import fault
 from peppy.store.archive import check_digest
 from peppy.store.atomic import storage_errors, sync_directory
 from peppy.store.copying import copy_file, remove_tree, sync_tree
@@ -31,6 +33,7 @@ def extracted_artifact(root: DataRoot, archive: Path, digest: str) -> Path:
     unfinished = root.extracted_artifacts / f".{digest}.{os.getpid()}.{os.urandom(4).hex()}"
     try:
         extract_artifact(archive, unfinished)
+        fault("build.unpacking")
         with storage_errors("write", extracted):
             sync_tree(unfinished)
             _take_place(unfinished, extracted)
@@ -47,6 +50,30 @@ def _take_place(unfinished: Path, extracted: Path) -> None:
     except OSError:
         if not extracted.is_dir():  # otherwise another start of the same node was faster
             raise
+
+
+def install_artifact(unfinished: Path, archive: Path) -> None:
+    """Puts a new artifact in the place of the old one. Raises PeppyError; then the old one stays."""
+    with storage_errors("write", archive):
+        unfinished.replace(archive)
+        sync_directory(archive.parent)
+
+
+def finish_artifact(unfinished: Path, archive: Path, digest: str) -> None:
+    """Installs the artifact with this SHA-256 if somebody was killed just before that. Raises PeppyError."""
+    if not unfinished.exists():
+        return
+    with contextlib.suppress(PeppyError):
+        check_digest(unfinished, digest)
+        install_artifact(unfinished, archive)
+
+
+def remove_extracted_but(root: DataRoot, digests: Container[str]) -> None:
+    """Deletes what other artifacts than these were extracted to, and what is half extracted. Raises PeppyError."""
+    with storage_errors("clean", root.extracted_artifacts):
+        for path in list(root.extracted_artifacts.iterdir()):
+            if path.name not in digests:
+                remove_tree(path)
 
 
 def remove_extracted(root: DataRoot, digest: str) -> None:

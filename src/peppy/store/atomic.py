@@ -63,6 +63,13 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         file.write(content)
 
 
+def remove_unfinished(directory: Path) -> None:
+    """Deletes what a process that was killed has left of files that it was writing here. Raises PeppyError."""
+    with storage_errors("clean", directory):
+        for path in directory.glob(".*.new"):
+            path.unlink(missing_ok=True)
+
+
 def sync_directory(directory: Path) -> None:
     """Makes the names in `directory` survive a crash. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Copies of files and whole directories, by sharing blocks where the file system can, and directories in exchange."""
+"""Copies of files and whole directories, by sharing blocks where the file system can."""
 
 import ctypes
 import errno
@@ -9,8 +9,6 @@ import stat
 from pathlib import Path
 
 _FICLONE = 0x40049409
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -44,20 +42,6 @@ def _copy_content(reader: int, writer: int, size: int) -> None:
             raise
         with open(reader, "rb", closefd=False) as source, open(writer, "wb", closefd=False) as target:
             shutil.copyfileobj(source, target, 1 << 20)
-
-
-def exchange(new: Path, current: Path) -> None:
-    """Puts the directory `new` in the place of `current` in one step; afterwards `new` is the old one, or is gone.
-
-    Raises OSError.
-    """
-    if not os.path.lexists(current):
-        new.rename(current)
-        return
-    result = _LIBC.renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(current), _RENAME_EXCHANGE)
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(current))
 
 
 def sync_tree(directory: Path) -> None:

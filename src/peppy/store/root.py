@@ -96,6 +96,10 @@ class DataRoot:
     def artifact(self, node: Reference) -> Path:
         return self.built_nodes / f"{node.path_key}.tar.zst"
 
+    def unfinished_artifact(self, node: Reference) -> Path:
+        """The artifact of a build until the state names it."""
+        return self.built_nodes / f".{node.path_key}.tar.zst.new"
+
     @property
     def instances(self) -> Path:
         return self.path / "instances"

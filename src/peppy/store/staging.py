@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peppy.errors import PeppyError
+from peppy.faults import fault
 from peppy.store.atomic import storage_errors, sync_directory
-from peppy.store.copying import copy_file, exchange, remove_tree, sync_tree
+from peppy.store.copying import copy_file, remove_tree, sync_tree
 
 LEFT_OUT = frozenset(
     {
@@ -143,16 +144,34 @@ def copy_contents(source: Path, contents: Contents, target: Path) -> None:
         raise
 
 
-def install_snapshot(new: Path, current: Path) -> None:
-    """Syncs the directory `new` and puts it in the place of `current` in one step; the old one is deleted.
-
-    Raises PeppyError; then `current` is still the old one.
-    """
-    with storage_errors("write", current):
+def sync_snapshot(new: Path) -> None:
+    """Makes a snapshot survive a crash, before anybody names it. Raises PeppyError."""
+    with storage_errors("write", new):
         sync_tree(new)
-        exchange(new, current)
+        sync_directory(new.parent)
+
+
+def install_snapshot(new: Path, current: Path) -> None:
+    """Puts the directory `new` in the place of `current`; the old one is deleted.
+
+    Whoever was killed on the way does it again: as long as `new` exists it is the one to take the place. Raises
+    PeppyError; then `new` exists and `current`, if the disk allows, is still the old one.
+    """
+    former = new.with_name(f"{new.name}.former")
+    with storage_errors("write", current):
+        if os.path.lexists(current):
+            current.rename(former)
+        fault("add.moved_away")
+        try:
+            new.rename(current)
+        except OSError:
+            with contextlib.suppress(OSError):
+                former.rename(current)
+            raise
+        fault("add.moved_in")
         sync_directory(current.parent)
-        remove_tree(new)
+    with storage_errors("delete", former):
+        remove_tree(former)
 
 
 @contextlib.contextmanager

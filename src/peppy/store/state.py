@@ -13,14 +13,16 @@ from typing import Annotated
 import msgspec
 
 from peppy.errors import PeppyError
+from peppy.faults import fault
 from peppy.model.lifecycle import Stage, State
-from peppy.store.atomic import storage_errors, write_file
+from peppy.store.atomic import replacing, storage_errors, write_file
 from peppy.store.root import DataRoot
 
 VERSION = 1
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
+HiddenName = Annotated[str, msgspec.Meta(pattern=r"^\.[^/\x00]+$")]
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True):
@@ -34,7 +36,8 @@ class ArtifactRecord(msgspec.Struct, frozen=True):
 class NodeRecord(msgspec.Struct, frozen=True):
     """One node but the core. `artifact` is there when the stage is Ready, or Building over an older artifact.
 
-    `interfaces` are the texts of the interface documents that it was added with.
+    `interfaces` are the texts of the interface documents that it was added with. `staged` is the name of its snapshot
+    below `staging/` as long as that has not taken its place there.
     """
 
     name: str
@@ -48,6 +51,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     add_log: str | None = None
     build_log: str | None = None
     interfaces: tuple[str, ...] = ()
+    staged: HiddenName | None = None
 
 
 class ProcessRecord(msgspec.Struct, frozen=True):
@@ -124,16 +128,21 @@ def save_stack(root: DataRoot, stack: StackFile) -> None:
     content = msgspec.json.format(msgspec.json.encode(stack), indent=2) + b"\n"
     with storage_errors("write", root.state_backup):
         _keep_previous(root)
-    write_file(root.state, content)
+    fault("state.backed_up")
+    with replacing(root.state) as file:
+        file.write(content)
+        fault("state.written")
+    fault("state.replaced")
 
 
 def _keep_previous(root: DataRoot) -> None:
     """By a link, so that `stack.json` never goes away."""
-    link = root.state_backup.with_suffix(".bak.new")
+    link = root.state_backup.with_name(f".{root.state_backup.name}.new")
     link.unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         os.link(root.state, link)
         link.rename(root.state_backup)
+        link.unlink(missing_ok=True)  # a rename leaves both names when they are of one file already
 
 
 def load_stack(root: DataRoot, now: datetime | None = None) -> Loaded:

@@ -13,11 +13,12 @@ from peppy.daemon.files import link_snapshot, remove_artifact
 from peppy.daemon.gate import Hold
 from peppy.daemon.handlers.remove import live_instances
 from peppy.daemon.logs import OperationLog
-from peppy.daemon.operation import Operation, in_thread
+from peppy.daemon.operation import Operation, in_thread, to_the_end
 from peppy.daemon.refusals import refuse_container
 from peppy.daemon.registry import Node
 from peppy.daemon.sources import Source, open_source
 from peppy.errors import InvalidInput, PeppyError
+from peppy.faults import fault
 from peppy.gen.package import Tree
 from peppy.graph.assemble import check_add, dependents, interfaces_unchanged
 from peppy.manifest.files import MANIFEST_FILE
@@ -32,7 +33,15 @@ from peppy.protocol.answers import Added
 from peppy.protocol.frames import NodeAdd
 from peppy.store.atomic import storage_errors, write_file
 from peppy.store.repository_index import ResolvedInterfaces, resolve_interfaces
-from peppy.store.staging import Contents, check_space, copy_contents, install_snapshot, new_snapshot, survey
+from peppy.store.staging import (
+    Contents,
+    check_space,
+    copy_contents,
+    install_snapshot,
+    new_snapshot,
+    survey,
+    sync_snapshot,
+)
 from peppy.store.wheel import packed_wheel
 
 
@@ -151,13 +160,11 @@ async def _install(core: Core, candidate: Candidate, log: OperationLog) -> None:
     reference = candidate.effective.manifest.reference
     with new_snapshot(core.root.snapshots, reference.path_key) as snapshot:
         await in_thread(_copy, candidate, snapshot)
+        fault("add.copied")
         live = core.registry.live_instances(reference)
         await core.supervisor.stop(live, f"`peppy node add` of `{reference}`")
-        await in_thread(install_snapshot, snapshot, core.root.snapshot(reference))
-    former = core.registry.nodes.get(reference)
-    await core.drop_records(core.registry.instances_of(reference))
-    core.registry.put_node(
-        Node(
+        fault("add.stopped")
+        node = Node(
             reference=reference,
             manifest=candidate.effective.manifest,
             variant=candidate.effective.variant,
@@ -166,13 +173,40 @@ async def _install(core: Core, candidate: Candidate, log: OperationLog) -> None:
             config_sha256=candidate.effective.sha256,
             add_log=str(log.path),
             interfaces=candidate.interfaces.documents,
+            staged=snapshot.name,
         )
-    )
-    await core.save()
+        await to_the_end(_put(core, node, snapshot))
+
+
+async def _put(core: Core, node: Node, snapshot: Path) -> None:
+    """The saved state decides: until then the old node is whole, from then on whoever starts next finishes this."""
+    reference = node.reference
+    former = core.registry.nodes.get(reference)
+    core.registry.put_node(node)
+    try:
+        await core.save()
+        fault("add.recorded")
+        await in_thread(install_snapshot, snapshot, core.root.snapshot(reference))
+    except PeppyError:
+        _put_back(core, reference, former)
+        with contextlib.suppress(PeppyError):  # the first error says why
+            await core.save()
+        raise
+    node.staged = None
+    fault("add.installed")
     await in_thread(remove_artifact, core.root, reference)
     await in_thread(link_snapshot, core.root, reference)
+    await core.drop_records(core.registry.instances_of(reference))
     if former is not None and former.artifact is not None:
         await core.drop_extracted(former.artifact)
+    fault("add.cleaned")
+
+
+def _put_back(core: Core, reference: Reference, former: Node | None) -> None:
+    if former is None:
+        core.registry.drop_node(reference)
+    else:
+        core.registry.restore_node(former)
 
 
 def _copy(candidate: Candidate, snapshot: Path) -> None:
@@ -183,6 +217,7 @@ def _copy(candidate: Candidate, snapshot: Path) -> None:
         write_file(manifest, effective.raw, mode=0o644)
     if candidate.tree is not None:
         library.write(candidate.tree, snapshot)
+    sync_snapshot(snapshot)
 
 
 def _warnings(candidate: Candidate) -> tuple[str, ...]:

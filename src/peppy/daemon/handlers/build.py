@@ -10,11 +10,12 @@ from peppy.daemon import library
 from peppy.daemon.core import Core
 from peppy.daemon.gate import BUILD, Hold
 from peppy.daemon.logs import OperationLog
-from peppy.daemon.operation import Operation, in_thread
+from peppy.daemon.operation import Operation, in_thread, to_the_end
 from peppy.daemon.references import known_node
 from peppy.daemon.refusals import refuse_container
 from peppy.daemon.registry import Artifact, Node
 from peppy.errors import PeppyError
+from peppy.faults import fault
 from peppy.model.lifecycle import Stage
 from peppy.model.node import Execution
 from peppy.process.environment import build_environment, expand_command
@@ -26,8 +27,7 @@ from peppy.process.watch import Shim
 from peppy.protocol.answers import Built
 from peppy.protocol.frames import NodeBuild
 from peppy.store.archive import pack_artifact
-from peppy.store.artifacts import extracted_artifact
-from peppy.store.atomic import storage_errors, sync_directory
+from peppy.store.artifacts import extracted_artifact, install_artifact
 from peppy.store.wheel import installed_runtime, packed_wheel
 
 NOT_FOUND_STATUS = 127
@@ -67,9 +67,12 @@ async def _build(core: Core, node: Node, request: NodeBuild, operation: Operatio
     core.registry.set_stage(node, Stage.BUILDING)
     try:
         await core.save()
+        fault("build.begun")
         await in_thread(_renew_library, core, node)
         await _run_command(core, node, execution, environment, log, operation)
+        fault("build.command_ended")
         artifact = await in_thread(_pack, core, node)
+        await to_the_end(_install(core, node, artifact))
     except BaseException:
         core.registry.set_stage(node, before)
         if not log.exists():
@@ -77,11 +80,9 @@ async def _build(core: Core, node: Node, request: NodeBuild, operation: Operatio
         with contextlib.suppress(PeppyError):  # the first error says why; the state is saved with the next change
             await asyncio.shield(core.save())
         raise
-    former, node.artifact = node.artifact, artifact
-    core.registry.set_stage(node, Stage.READY)
-    await core.save()
-    if former is not None:
-        await core.drop_extracted(former)
+    finally:
+        with contextlib.suppress(OSError):
+            core.root.unfinished_artifact(node.reference).unlink(missing_ok=True)
     return Built(str(node.reference), str(log), str(core.root.artifact(node.reference)))
 
 
@@ -197,19 +198,35 @@ def _renew_library(core: Core, node: Node) -> None:
 
 def _pack(core: Core, node: Node) -> Artifact:
     """Packs and extracts before the old artifact is replaced: a full disk leaves that one as it was."""
-    archive = core.root.artifact(node.reference)
-    unfinished = archive.with_name(f".{archive.name}.new")
+    unfinished = core.root.unfinished_artifact(node.reference)
     runtime = installed_runtime()
-    try:
-        digest = pack_artifact(core.root.snapshot(node.reference), unfinished)
-        extracted_artifact(core.root, unfinished, digest)
-        with storage_errors("write", archive):
-            unfinished.replace(archive)
-            sync_directory(archive.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+    digest = pack_artifact(core.root.snapshot(node.reference), unfinished)
+    fault("build.packed")
+    extracted_artifact(core.root, unfinished, digest)
+    fault("build.unpacked")
     return Artifact(digest, runtime.version, runtime.digest)
+
+
+async def _install(core: Core, node: Node, artifact: Artifact) -> None:
+    """The saved state decides: until then the old artifact is valid, from then on whoever starts next finishes this."""
+    former, node.artifact = node.artifact, artifact
+    core.registry.set_stage(node, Stage.READY)
+    try:
+        await core.save()
+        fault("build.recorded")
+        await in_thread(
+            install_artifact, core.root.unfinished_artifact(node.reference), core.root.artifact(node.reference)
+        )
+    except PeppyError:
+        node.artifact = former
+        core.registry.set_stage(node, Stage.BUILDING)
+        with contextlib.suppress(PeppyError):
+            await core.drop_extracted(artifact)
+        raise
+    fault("build.installed")
+    if former is not None:
+        await core.drop_extracted(former)
+    fault("build.cleaned")
 
 
 def _fresh_directory(directory: Path) -> None:

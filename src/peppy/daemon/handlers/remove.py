@@ -6,6 +6,7 @@ from peppy.daemon.operation import Operation
 from peppy.daemon.references import known_node
 from peppy.daemon.registry import Node
 from peppy.errors import PeppyError
+from peppy.faults import fault
 from peppy.graph.assemble import dependents
 from peppy.protocol.answers import Removed
 from peppy.protocol.frames import NodeRemove
@@ -20,6 +21,7 @@ async def handle(core: Core, request: NodeRemove, operation: Operation) -> Remov
         if live and not request.stop_instances:
             raise live_instances(node, [instance.instance_id for instance in live], "--stop-instances")
         await core.supervisor.stop(live, f"`peppy node remove {node.reference}`")
+        fault("remove.begun")
         await core.drop_node(node)
     return Removed(str(node.reference), tuple(instance.instance_id for instance in live))
 

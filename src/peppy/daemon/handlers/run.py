@@ -19,6 +19,7 @@ from peppy.daemon.refusals import refuse_container
 from peppy.daemon.registry import Instance, Node
 from peppy.daemon.runtime_config import write_runtime_config
 from peppy.errors import InvalidInput, PeppyError, Problem
+from peppy.faults import fault
 from peppy.graph.bindings import Bound, Candidate, bind
 from peppy.manifest.document import parse_value
 from peppy.model.lifecycle import Stage
@@ -62,7 +63,9 @@ async def _run(core: Core, node: Node, request: NodeRun) -> Started:
         variables=tuple(sorted(request.environment)),
     )
     process = core.supervisor.accept(instance, core.root.run_instance(instance_id))
+    fault("run.accepted")
     await _start(core, node, process, execution, request.environment)
+    fault("run.ended")
     assert instance.pids is not None
     return Started(
         node=str(node.reference),
@@ -182,13 +185,18 @@ async def _start(core: Core, node: Node, process: Process, execution: Execution,
     log = Path(process.instance.log)
     try:
         await core.save()
+        fault("run.recorded")
         await core.removed(process.instance.instance_id)
         await in_thread(_make_files, core, node, process.instance)
+        fault("run.files_made")
         if process.stop_asked.is_set():
             raise PeppyError(f"`{process.instance.instance_id}` was stopped while it started", kind="Aborted")
         await core.supervisor.execute(process, _start_of(core, node, process, execution, variables))
+        fault("run.executed")
         await core.save()
+        fault("run.pids_recorded")
         await core.supervisor.wait_until_running(process)
+        fault("run.up")
         await core.save()
     except asyncio.CancelledError:
         await asyncio.shield(core.supervisor.fail_start(process))
@@ -207,6 +215,7 @@ def _make_files(core: Core, node: Node, instance: Instance) -> None:
     remove_instance(core.root, instance.instance_id)
     extracted = extracted_artifact(core.root, core.root.artifact(node.reference), node.artifact.digest)
     make_instance(extracted, core.root.snapshot(node.reference), core.root.instance(instance.instance_id))
+    fault("run.copied")
     directory = core.root.run_instance(instance.instance_id)
     with storage_errors("write", directory):
         directory.mkdir(mode=0o700)
