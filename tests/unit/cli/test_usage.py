@@ -93,7 +93,6 @@ LATER = [
     ("node", "add", "https://example.org/robot.git"),
     ("node", "add", "git@example.org:robot.git"),
     ("node", "add", "https://example.org/robot.tar.zst"),
-    ("node", "add", "robot.tar.zst"),
     ("node", "add", "robot:v1"),
     ("node", "sync", "-r"),
     ("node", "init", "arm", "--toolchain", "cargo"),

@@ -54,15 +54,15 @@ def command(
     timeout: float,
     force: bool,
 ) -> object:
-    """Add a snapshot of a node to the stack: of the local directory SOURCE (default: here).
+    """Add a snapshot of a node to the stack: of SOURCE, a local directory (default: here) or a `.tar.zst` archive.
 
     With --run, key=value words are its parameters.
     """
     source, given = _split(words)
     wish = Wish(instance_name(instance_id), pairs(given), bindings(bind))
     _check_flags(source, ref, with_sync, with_run, wish)
-    if (kind := source_of(source)) is not Source.DIRECTORY:
-        refuse(f"adding `{source}` from {_ARTICLES[kind]}", "add a local directory")
+    if (kind := source_of(source)) not in (Source.DIRECTORY, Source.ARCHIVE) or "://" in source:
+        refuse(f"adding `{source}` from {_ARTICLES[kind]}", "add a local directory or archive")
     path = absolute(source)
 
     from peppy.cli import steps
@@ -86,7 +86,7 @@ def command(
     return data
 
 
-_ARTICLES = {Source.ARCHIVE: "an archive", Source.GIT: "a git repository", Source.REPOSITORY: "a repository"}
+_ARTICLES = {Source.ARCHIVE: "an archive on the net", Source.GIT: "a git repository", Source.REPOSITORY: "a repository"}
 
 
 def _split(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
