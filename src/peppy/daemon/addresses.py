@@ -4,12 +4,14 @@ interface `<instance_id>/<interface>:<tag>/<name>` (docs/reference/cli.md, Topic
 Where only one live instance has it, the instance may be left out; where it is unambiguous, the interface may be too.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from peppy.daemon.registry import Node
+from peppy.errors import PeppyError
 from peppy.model.interface import member_key
 from peppy.model.node import Action, Service, Topic
+from peppy.model.text import nearest, quoted
 
 
 class Address(NamedTuple):
@@ -43,6 +45,9 @@ class Addressed(Protocol):
     """A member of a live instance."""
 
     @property
+    def instance_id(self) -> str: ...
+
+    @property
     def address(self) -> str: ...
 
 
@@ -54,6 +59,22 @@ def chosen(found: Iterable[Found], text: str) -> list[Found]:
     several = list(found)
     exact = [each for each in several if each.address == text]
     return exact or several
+
+
+def ambiguous(text: str, found: Sequence[Addressed], one: str, plural: str) -> PeppyError:
+    """`Refused` for a name of several members; `one` and `plural` say of what kind, as in `a topic`, `topics`."""
+    addresses = ", ".join(f"`{member.address}`" for member in found)
+    owners = {member.instance_id for member in found}
+    what = f"{one} of {len(owners)} live instances" if len(owners) > 1 else f"one of {len(found)} {plural}"
+    return PeppyError(f"{quoted(text)} is {what}: {addresses}", kind="Refused", hint="name one of these addresses")
+
+
+def close_guess(text: str, address: Address, live: Iterable[Addressed]) -> str:
+    """The end of a message that knows no such member: the one that is nearest, if any is near."""
+    addresses = [member.address for member in live]
+    names = (known.partition("/")[2] for known in addresses)
+    close = nearest(text, addresses) or nearest(member_key(address.interface, address.name), names)
+    return f", nearest is `{close}`" if close else ""
 
 
 def full_address(instance_id: str, interface: str | None, name: str) -> str:

@@ -3,13 +3,20 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from peppy.daemon.addresses import Address, actions_of, chosen, full_address, services_of
+from peppy.daemon.addresses import (
+    Address,
+    actions_of,
+    ambiguous,
+    chosen,
+    close_guess,
+    full_address,
+    services_of,
+)
 from peppy.daemon.registry import Node, Registry
 from peppy.errors import PeppyError
-from peppy.model.interface import member_key
 from peppy.model.names import Reference
 from peppy.model.node import Action, Service
-from peppy.model.text import nearest, quoted
+from peppy.model.text import quoted
 
 KINDS = ("service", "action")
 
@@ -49,12 +56,7 @@ def known_member(registry: Registry, kind: str, text: str) -> LiveMember:
     if len(found) == 1:
         return found[0]
     if found:
-        addresses = ", ".join(f"`{live.address}`" for live in found)
-        owners = {live.instance_id for live in found}
-        what = (
-            f"{_article(kind)} of {len(owners)} live instances" if len(owners) > 1 else f"one of {len(found)} {kind}s"
-        )
-        raise PeppyError(f"{quoted(text)} is {what}: {addresses}", kind="Refused", hint="name one of these addresses")
+        raise ambiguous(text, found, _article(kind), f"{kind}s")
     raise _unknown(registry, kind, text, address)
 
 
@@ -76,10 +78,8 @@ def _unknown(registry: Registry, kind: str, text: str, address: Address) -> Pepp
         if any(address.fits_member(interface, member.name) for interface, member in _exposed(node, kind))
     ]
     what = f"no live instance exposes {_article(kind)} {quoted(text)}"
-    addresses = [live.address for live in _live_members(registry, kind)]
-    names = (known.partition("/")[2] for known in addresses)
-    close = nearest(text, addresses) or nearest(member_key(address.interface, address.name), names)
-    guess = f", nearest is `{close}`" if close else ""
+    live = list(_live_members(registry, kind))
+    guess = close_guess(text, address, live)
     if declaring and (address.instance_id is None or registry.holder(address.instance_id) is None):
         named = f"-i {address.instance_id} " if address.instance_id else ""
         return PeppyError(f"{what}{guess}", kind=NOT_LIVE, hint=f"run `peppy node run {named}{declaring[0]}`")
@@ -87,7 +87,7 @@ def _unknown(registry: Registry, kind: str, text: str, address: Address) -> Pepp
     if any(live.member.name == address.name for live in _live_members(registry, other)):
         verb = "goal" if kind == "service" else "call"
         return PeppyError(what, kind="NotFound", hint=f"it is {_article(other)}: use `peppy {verb}`")
-    return PeppyError(f"{what}{guess}", kind="NotFound", hint=_hint(addresses, kind))
+    return PeppyError(f"{what}{guess}", kind="NotFound", hint=_hint([member.address for member in live], kind))
 
 
 def _hint(addresses: list[str], kind: str) -> str:

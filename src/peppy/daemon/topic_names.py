@@ -1,16 +1,16 @@
 """Topics as people name them (docs/reference/cli.md, Topics of a running stack)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from peppy.daemon.addresses import Address, chosen, full_address, topics_of
+from peppy.daemon.addresses import Address, ambiguous, chosen, close_guess, full_address, topics_of
 from peppy.daemon.registry import Registry
 from peppy.daemon.standalone import OpenedTopic, StandaloneProgram
 from peppy.errors import PeppyError
 from peppy.model.interface import member_key, split_key
 from peppy.model.names import Reference
 from peppy.model.node import Topic
-from peppy.model.text import nearest, quoted
+from peppy.model.text import quoted
 
 
 class LiveTopic(NamedTuple):
@@ -72,7 +72,7 @@ def known_topic(registry: Registry, text: str) -> LiveTopic:
     if len(found) == 1:
         return found[0]
     if found:
-        raise _ambiguous(text, found)
+        raise ambiguous(text, found, "a topic", "topics")
     raise _unknown(registry, text, address)
 
 
@@ -124,24 +124,13 @@ def _is_emitted(registry: Registry, address: Address) -> bool:
     return any(address.fits_member(live.interface, live.name) for live in live_topics(registry))
 
 
-def _ambiguous(text: str, found: Iterable[LiveTopic]) -> PeppyError:
-    several = list(found)
-    addresses = ", ".join(f"`{live.address}`" for live in several)
-    owners = {live.instance_id for live in several}
-    what = f"a topic of {len(owners)} live instances" if len(owners) > 1 else f"one of {len(several)} topics"
-    return PeppyError(f"{quoted(text)} is {what}: {addresses}", kind="Refused", hint="name one of these addresses")
-
-
 def _unknown(registry: Registry, text: str, address: Address) -> PeppyError:
     declaring = [str(reference) for reference in registry.nodes if any(_declared_keys(registry, reference, address))]
-    addresses = [live.address for live in live_topics(registry)]
-    names = (known.partition("/")[2] for known in addresses)
-    close = nearest(text, addresses) or nearest(member_key(address.interface, address.name), names)
     if declaring and address.instance_id is None:
         return PeppyError(
             f"no live instance emits {quoted(text)}", kind="NotFound", hint=f"run `peppy node run {declaring[0]}`"
         )
-    guess = f", nearest is `{close}`" if close else ""
+    guess = close_guess(text, address, live_topics(registry))
     return PeppyError(
         f"no live instance emits {quoted(text)}{guess}", kind="NotFound", hint="list topics with `peppy topic list`"
     )
