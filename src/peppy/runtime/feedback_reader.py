@@ -84,10 +84,13 @@ class FeedbackReader(Waiting, Generic[M]):
     async def next(self) -> M:
         """The next message. Cancelling the wait loses none. ActionFeedbackClosed once all are taken, and ever after."""
         async with self._turn:
+            if self.turn_is_long:
+                await self.give_way()
             while not self._closed:
                 goal_ended = self._goal_ended  # before the look: what was written until then is seen
                 taken = self._take()
                 if taken is not None:
+                    self._took(taken.receive_time_ns)
                     return taken.message
                 if goal_ended or self._source is None:
                     self.close()

@@ -92,6 +92,8 @@ class Subscription(Waiting, Generic[M]):
 
         Cancelling the wait loses no message.
         """
+        if self.turn_is_long:
+            await self.give_way()
         while (taken := self._take() or self._spin()) is None:
             turn = self._lie_down()  # as `wait` does, which would be one more coroutine to wake
             if turn is not None:
@@ -275,6 +277,7 @@ class Subscription(Waiting, Generic[M]):
             if isinstance(taken, tuple):
                 _, _, sequence, published, received, _ = taken
                 self._last = (source.producer, sequence, published, received)
+                self._took(received)
                 lost = sequence - source.next_sequence
                 source.next_sequence = sequence + 1
                 if lost:
@@ -311,6 +314,8 @@ class Subscription(Waiting, Generic[M]):
         return messages
 
     async def _next_loan(self) -> ReadLoan[M] | None:
+        if self.turn_is_long:
+            await self.give_way()
         while (taken := self._take(Source.take_loan) or self._spin(Source.take_loan)) is None:
             if not await self.wait():
                 return None

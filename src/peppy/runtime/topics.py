@@ -110,6 +110,8 @@ class SharedReceiver(Generic[M]):
         caller = object()
         self._waiting[caller] = None
         try:
+            if self._subscription.turn_is_long:
+                await self._subscription.give_way()
             while True:
                 if (message := self._waiting[caller]) is not None:
                     return message

@@ -22,6 +22,10 @@ LONGEST_POLL = 3600.0
 """Seconds of one system call that waits; the system has a limit."""
 
 
+LONGEST_TURN_NS = 5_000_000
+"""A task that has taken messages for so long, without waiting, lets others have their turn before the next one."""
+
+
 class Turn(asyncio.Future[None]):
     """The sleep of one task. `wake` goes on with the task at once; the task of a plain future would run only after one
     more round of the event loop, which costs as much as all the way from the system call to here."""
@@ -61,6 +65,9 @@ class Waiting(ABC):
         self._watching = False
         self._loop_left = False
         self._closed = False
+        self._turn_began_ns = 0  # when the first message since the last wait was taken; 0 before
+        self.turn_is_long = False
+        """Whether the event loop is due for its turn: see `give_way`."""
 
     @abstractmethod
     def _armed(self) -> bool:
@@ -77,6 +84,20 @@ class Waiting(ABC):
                 raise
         return not self._closed
 
+    async def give_way(self) -> None:
+        """On the event loop, before the next message is taken: let others have their turn. A reader that is slower than
+        its producers never waits for a message, and nothing else would run, not even the end of the node."""
+        self.turn_is_long = False
+        self._turn_began_ns = 0
+        await asyncio.sleep(0)
+
+    def _took(self, received_ns: int) -> None:
+        """A message was taken at this time."""
+        if not self._turn_began_ns:
+            self._turn_began_ns = received_ns
+        elif received_ns - self._turn_began_ns > LONGEST_TURN_NS:
+            self.turn_is_long = True
+
     def _lie_down(self) -> Turn | None:
         """On the event loop: what the task is to await, and then look again; None when it should look at once."""
         if self._closed:
@@ -86,6 +107,7 @@ class Waiting(ABC):
             self._loop.add_reader(self.doorbell, self._doorbell_rang)
         if not self._armed():
             return None
+        self._turn_began_ns = 0
         turn = Turn(loop=self._loop)
         self._tasks_waiting[turn] = None
         return turn

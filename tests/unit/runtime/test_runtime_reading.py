@@ -12,7 +12,9 @@ from runtime_topics import BULK, PRODUCER, Bench, Ran, on_loop, put
 
 from peppy.errors import SubscriptionClosed, TooManyReaders
 from peppy.ring import History
+from peppy.runtime import waiting
 from peppy.runtime.subscription import Subscription
+from peppy.runtime.topics import SharedReceiver
 
 BAD = '[["number","string",0]]'
 """A format whose messages are no valid messages of the topic."""
@@ -88,6 +90,36 @@ def test_a_flood_of_undecodable_messages_is_told_once(capfd: pytest.CaptureFixtu
 
     on_loop(claim)
     assert capfd.readouterr().err.count("DecodeError") == 1
+
+
+@pytest.mark.parametrize("way", ["next", "loan", "shared"])
+def test_a_reader_that_never_waits_leaves_the_loop_to_others(monkeypatch: pytest.MonkeyPatch, way: str):
+    monkeypatch.setattr(waiting, "LONGEST_TURN_NS", 0)
+
+    async def claim(bench: Bench) -> None:
+        writer, subscription = bench.writer(), bench.subscribe()
+        shared = SharedReceiver(subscription)
+        passes, done = 0, False
+
+        def count() -> None:
+            nonlocal passes
+            passes += 1
+            if not done:
+                asyncio.get_running_loop().call_soon(count)
+
+        for number in range(8):
+            put(writer, number)
+        count()
+        for _ in range(8):
+            if way == "loan":
+                (await subscription.next_loan()).release()
+            else:
+                await (subscription.next() if way == "next" else shared.next())
+        done = True
+        assert passes >= 4
+        assert subscription.stats().received == 8
+
+    on_loop(claim)
 
 
 def test_counters_go_on_over_a_restart_of_the_producer():
