@@ -87,12 +87,12 @@ def _unknown(registry: Registry, kind: str, text: str, address: Address) -> Pepp
     if any(live.member.name == address.name for live in _live_members(registry, other)):
         verb = "goal" if kind == "service" else "call"
         return PeppyError(what, kind="NotFound", hint=f"it is {_article(other)}: use `peppy {verb}`")
-    return PeppyError(f"{what}{guess}", kind="NotFound", hint=_hint([member.address for member in live], kind))
+    return PeppyError(f"{what}{guess}", kind="NotFound", hint=_hint([member.address for member in live]))
 
 
-def _hint(addresses: list[str], kind: str) -> str:
+def _hint(addresses: list[str]) -> str:
     if not addresses:
-        return f"no live instance exposes {_article(kind)}: see `peppy stack list`"
+        return "see what runs with `peppy stack list`"
     shown = ", ".join(f"`{address}`" for address in addresses[:8])
     return f"there {'is' if len(addresses) == 1 else 'are'} {shown}{', …' if len(addresses) > 8 else ''}"
 
