@@ -22,7 +22,7 @@ VERSION = 1
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
-HiddenName = Annotated[str, msgspec.Meta(pattern=r"^\.[^/\x00]+$")]
+HiddenName = Annotated[str, msgspec.Meta(pattern=r"^\.[^./\x00][^/\x00]*\Z")]
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True):

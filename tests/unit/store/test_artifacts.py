@@ -1,5 +1,6 @@
 """docs/reference/daemon.md, Run: instance directories."""
 
+import hashlib
 import os
 import stat
 import subprocess
@@ -12,7 +13,14 @@ import pytest
 from peppy.errors import PeppyError
 from peppy.model.names import Reference
 from peppy.store.archive import pack_artifact
-from peppy.store.artifacts import extracted_artifact, make_instance, remove_extracted
+from peppy.store.artifacts import (
+    extracted_artifact,
+    finish_artifact,
+    install_artifact,
+    make_instance,
+    remove_extracted,
+    remove_extracted_but,
+)
 from peppy.store.root import DataRoot
 
 from .disks import fill, needs_root, small_disk
@@ -224,3 +232,34 @@ def test_a_full_disk_leaves_no_half_instance(tmp_path: Path):
             built.instance("left")
         assert not root.instance("left").exists()
         assert str(root.instances) in failed.value.message
+
+
+# --- taking the place of another -------------------------------------------------------------------------------------
+
+
+def test_a_new_artifact_takes_the_place_of_the_old_one(root: DataRoot):
+    root.artifact(NODE).write_bytes(b"old")
+    root.unfinished_artifact(NODE).write_bytes(b"new")
+    install_artifact(root.unfinished_artifact(NODE), root.artifact(NODE))
+    assert {path.name: path.read_bytes() for path in root.built_nodes.iterdir()} == {"hello_0.1.0.tar.zst": b"new"}
+
+
+@pytest.mark.parametrize(("named", "found"), [(b"new", b"new"), (b"old", b"old")])
+def test_an_unfinished_artifact_is_installed_if_it_is_the_one_that_is_named(root: DataRoot, named: bytes, found: bytes):
+    root.artifact(NODE).write_bytes(b"old")
+    root.unfinished_artifact(NODE).write_bytes(b"new")
+    finish_artifact(root.unfinished_artifact(NODE), root.artifact(NODE), hashlib.sha256(named).hexdigest())
+    assert root.artifact(NODE).read_bytes() == found
+
+
+def test_nothing_is_finished_where_nothing_was_begun(root: DataRoot):
+    root.artifact(NODE).write_bytes(b"old")
+    finish_artifact(root.unfinished_artifact(NODE), root.artifact(NODE), "0" * 64)
+    assert root.artifact(NODE).read_bytes() == b"old"
+
+
+def test_only_the_trees_of_named_artifacts_stay(root: DataRoot):
+    for name in ("a" * 64, "b" * 64, f".{'a' * 64}.1.abcd"):
+        (root.extracted_artifacts / name / "deep").mkdir(parents=True)
+    remove_extracted_but(root, {"a" * 64, "c" * 64})
+    assert [path.name for path in root.extracted_artifacts.iterdir()] == ["a" * 64]

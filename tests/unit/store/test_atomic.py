@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from peppy.errors import PeppyError
-from peppy.store.atomic import replacing, write_file
+from peppy.store.atomic import remove_unfinished, replacing, write_file
 
 from .disks import fill, needs_root, small_disk
 
@@ -16,6 +16,17 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path):
     path.write_bytes(b"old and longer")
     write_file(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_what_a_killed_writer_leaves_is_removed_and_nothing_else(tmp_path: Path):
+    with replacing(tmp_path / "file"):
+        (unfinished,) = tmp_path.iterdir()
+        kept = [tmp_path / name for name in ("file.new", ".file", ".new")]
+        unfinished.with_name(".other.abcdefgh.new").touch()
+        for path in kept:
+            path.touch()
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "file.new", ".file", ".new"}
 
 
 def test_a_file_has_the_asked_mode(tmp_path: Path):

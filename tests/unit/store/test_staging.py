@@ -19,6 +19,7 @@ from peppy.store.staging import (
     install_snapshot,
     new_snapshot,
     survey,
+    sync_snapshot,
 )
 
 from .disks import needs_root, small_disk
@@ -158,6 +159,23 @@ def test_a_new_snapshot_takes_the_place_of_the_old_one(source: Path, target: Pat
         take(source, unfinished)
         install_snapshot(unfinished, target)
     assert files(target) == {"peppy.json5", "src/main.py", "src/deep/data.bin"}
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_snapshot_whose_way_was_cut_off_is_installed_again(source: Path, target: Path):
+    unfinished = target.with_name(".wheels_1.1.abcd")
+    take(source, unfinished)
+    sync_snapshot(unfinished)
+    target.with_name(f"{unfinished.name}.former").mkdir()  # the old one was moved away, the new one not yet in
+    install_snapshot(unfinished, target)
+    assert "peppy.json5" in files(target)
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_snapshot_that_is_missing_leaves_the_old_one(target: Path):
+    target.mkdir()
+    with pytest.raises(PeppyError, match="No such file"):
+        install_snapshot(target.with_name(".wheels_1.1.abcd"), target)
     assert list(target.parent.iterdir()) == [target]
 
 

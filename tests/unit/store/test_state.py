@@ -84,6 +84,25 @@ def test_only_state_and_backup_are_left(root: DataRoot):
     assert sorted(root.state.parent.iterdir()) == [root.state, root.state_backup]
 
 
+def test_a_backup_that_is_the_state_itself_is_left_under_one_name(root: DataRoot):
+    save_stack(root, other("first"))
+    root.state_backup.hardlink_to(root.state)  # as a process leaves it that is killed between backup and state
+    save_stack(root, other("second"))
+    assert sorted(root.state.parent.iterdir()) == [root.state, root.state_backup]
+    assert json.loads(root.state_backup.read_bytes())["core_node_name"] == "first"
+
+
+@pytest.mark.parametrize("name", ["..", "../x", ".x/y", "x", ""])
+def test_the_name_of_a_staged_snapshot_leads_nowhere_else(root: DataRoot, name: str):
+    save_stack(root, STACK)
+    text = json.loads(root.state.read_bytes())
+    text["nodes"][0]["staged"] = name
+    root.state.write_text(json.dumps(text))
+    loaded = load_stack(root)
+    assert loaded.stack is None
+    assert "damaged" in loaded.warnings[0]
+
+
 @pytest.mark.parametrize(
     "damage",
     [b"", b"{", b"\xff\xfe", b"[]", b'{"version": "1"}', b'{"version": 1}', b"[" * 100_000],
