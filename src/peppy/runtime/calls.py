@@ -93,6 +93,7 @@ class Calls:
         self._calls: dict[int, _Exchange] = {}
         self._questions: set[_Question] = set()
         self._last_call = secrets.randbits(48)  # producers remember the calls of an earlier process of this name
+        self._given_up: list[int] = []  # call ids; the daemon could not hear it yet
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -200,8 +201,11 @@ class Calls:
     def _withdraw(self, call: _Exchange) -> None:
         """Give up what has no answer yet."""
         with self._lock:
-            if self._calls.pop(call.frame.call_id, None) is not None and call.generation:
-                self._link.send(Withdraw(call.frame.call_id), only_on=call.generation)
+            call_id = call.frame.call_id
+            if self._calls.pop(call_id, None) is None or not call.generation:
+                return
+            if not self._link.send(Withdraw(call_id), only_on=call.generation):
+                self._given_up.append(call_id)
 
     async def _enter(self, subject: Subject, deadline: float) -> None:
         """Wait, inside the budget, until there are fewer than 1 024 calls under way."""
@@ -245,6 +249,7 @@ class Calls:
             lost = [call for call in self._calls.values() if call.acknowledged is not None]
             for call in lost:
                 del self._calls[call.frame.call_id]
+                self._given_up.append(call.frame.call_id)
         for call in lost:
             assert call.acknowledged is not None
             self._on_loop(_fail, call.future, call.subject.lost(call.acknowledged))
@@ -253,6 +258,9 @@ class Calls:
         """Send what this daemon has not heard of."""
         with self._lock:
             generation = self._link.generation
+            given_up, self._given_up = self._given_up, []
+            for call_id in given_up:  # it may be the same daemon: a goal that it lets in would run for nobody
+                self._link.send(Withdraw(call_id))
             for call in self._calls.values():
                 if call.acknowledged is None and call.generation != generation:
                     self._send(call)

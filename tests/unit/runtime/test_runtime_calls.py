@@ -254,6 +254,22 @@ def test_a_call_that_was_taken_fails_at_once_when_the_daemon_goes(control: Contr
     run(control, claim)
 
 
+def test_a_daemon_that_is_back_hears_what_was_given_up_meanwhile(control: ControlThread, fake: FakeDaemon):
+    async def claim(caller: Caller) -> None:
+        taken, waiting = caller.start(), caller.start()
+        calls = [await hear(fake.peers[0], Call) for _ in range(2)]
+        fake.peers[0].send(Acknowledged(calls[0].call_id, "c1"))
+        fake.peers[0].close()
+        await failure(taken, ServiceTimeout)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        peer = await asyncio.to_thread(fake.accept)
+        withdrawn = [await hear(peer, Withdraw) for _ in range(2)]
+        assert {frame.call_id for frame in withdrawn} == {call.call_id for call in calls}
+
+    run(control, claim)
+
+
 def test_without_a_daemon_for_the_whole_budget_the_text_says_so(control: ControlThread, fake: FakeDaemon):
     async def claim(caller: Caller) -> None:
         fake.close()
