@@ -1,6 +1,7 @@
 """A robot under test: nodes of `telling` as instances of a daemon and as standalone programs, driven by the test."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from peppygen import StandaloneConfig
 config = StandaloneConfig().with_parameters({parameters!r})
 NodeBuilder().standalone(config{more}).run(setup)
 """
+JOINED = re.compile(r"\[INFO\] joined the stack as `[\w-]+`\n")
+"""What every program says first on stderr."""
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
@@ -56,11 +59,11 @@ class Program:
         return self
 
     def ends(self, number: signal.Signals | None = None) -> tuple[int, str]:
-        """Its exit status and what it said on stderr, after a signal or by itself."""
+        """Its exit status and what it said on stderr behind its id, after a signal or by itself."""
         if number is not None:
             self.process.send_signal(number)
         _, errors = self.process.communicate(timeout=WATCHDOG_SECS)
-        return self.process.returncode, errors
+        return self.process.returncode, JOINED.sub("", errors, count=1)
 
     def close(self) -> None:
         if self.process.poll() is None:

@@ -75,7 +75,7 @@ def setup(params, runner):
 NodeBuilder().standalone(config{more}).run(setup)
 """
     done = terminal.runs(tell.format(more=""), "listener")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "[INFO] joined the stack as `standalone`\n")
     assert done.stdout == "standalone listener v1 standalone-core\nNone\n"
     done = terminal.runs(tell.format(more=".with_instance_id('eye').with_node_name('other')"), "listener")
     assert done.stdout == "eye other v1 standalone-core\nNone\n"
@@ -230,7 +230,10 @@ def test_a_signal_runs_the_shutdown_sequence(terminal: Terminal, number: signal.
     assert process.stdout.readline() == "up\n"
     assert rows(terminal.daemon) == {"standalone": "talker:v1"}
     process.send_signal(number)
-    assert process.communicate(timeout=WATCHDOG_SECS) == ("cancelled\nhook\nreturned\n", "")
+    assert process.communicate(timeout=WATCHDOG_SECS) == (
+        "cancelled\nhook\nreturned\n",
+        "[INFO] joined the stack as `standalone`\n",
+    )
     assert process.returncode == 0
     eventually(lambda: not rows(terminal.daemon))
 
@@ -251,6 +254,7 @@ def test_a_program_that_does_not_end_is_ended_by_a_later_signal(terminal: Termin
     process = run(terminal.daemon.home, terminal.sources["talker"], BEGIN + STUBBORN)
     assert process.stdout is not None
     assert process.stderr is not None
+    assert process.stderr.readline().startswith("[INFO] joined the stack as ")
     assert process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGINT)
     said = process.stderr.readline()

@@ -75,6 +75,9 @@ class NodeLife:
         restore = self._handle_signals()
         try:
             self._control.start()
+            if self._is_standalone:
+                joined = self._control.config.node_instance.instance_id
+                print(f"[INFO] joined the stack as `{joined}`", file=sys.stderr, flush=True)
             try:
                 if inspect.iscoroutinefunction(setup):
                     self._run_loop(setup)
