@@ -5,13 +5,14 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from living import WATCHDOG_SECS, LivingDaemon, assert_nothing_is_left, eventually, make_node, processes_of
+from nursery import ForkedDaemon, Nursery
 
 from peppy.errors import PeppyError
 from peppy.faults import POINTS
@@ -29,6 +30,7 @@ SHARED = {
 CASES = [(point, verb) for point in POINTS for verb in SHARED.get(point, (point.partition(".")[0],))]
 BUILD = ["sh", "-c", "date +%N > stamp"]
 Make = Callable[..., LivingDaemon]
+Fork = Callable[..., LivingDaemon]
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +51,31 @@ def home(furnished: Path, tmp_path: Path) -> Path:
     return shutil.copytree(furnished, tmp_path / "h", symlinks=True)
 
 
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture
+def forked(nursery: Nursery, home: Path) -> Iterator[Fork]:
+    """Makes the daemon of that data root, which has not started."""
+    made: list[LivingDaemon] = []
+
+    def make(**variables: str) -> LivingDaemon:
+        made.append(ForkedDaemon(nursery, home, **variables))
+        return made[-1]
+
+    yield make
+    for daemon in made:
+        daemon.end()
+    assert_nothing_is_left(home)
+
+
 @pytest.mark.parametrize(("point", "verb"), CASES)
-def test_a_verb_can_be_repeated_after_a_death_at_each_point(
-    new_daemon: Make, home: Path, tmp_path: Path, point: str, verb: str
-):
-    daemon = new_daemon(home, PEPPY_FAULT=point).start()
+def test_a_verb_can_be_repeated_after_a_death_at_each_point(forked: Fork, tmp_path: Path, point: str, verb: str):
+    daemon = forked(PEPPY_FAULT=point).start()
     source = changed(tmp_path)
     if verb == "stop":
         daemon.run(NODE, "one")
@@ -105,7 +127,9 @@ def instances(daemon: LivingDaemon) -> list[Any]:
 
 
 def under_way(daemon: LivingDaemon) -> bool:
-    return any(found.state in ("starting", "stopping") for found in instances(daemon))
+    written = json.loads((daemon.home / "state/stack.json").read_text())["instances"]
+    states = {*(found.state for found in instances(daemon)), *(found["state"] for found in written)}
+    return bool(states & {"starting", "stopping"})
 
 
 def is_done(daemon: LivingDaemon, verb: str) -> bool:
@@ -133,7 +157,7 @@ def assert_effect(daemon: LivingDaemon, verb: str) -> None:
 
 def assert_agreement(daemon: LivingDaemon) -> None:
     """What the daemon says, its state file, the disk and /proc are one and the same stack."""
-    eventually(lambda: len(processes_of(daemon.home)) == 1 + 2 * len(live(daemon)), "no process of nobody")
+    eventually(lambda: len(processes_of(daemon.home)) == 2 * len(live(daemon)), "no process of nobody")
     state = json.loads((daemon.home / "state/stack.json").read_text())
     assert names(daemon, "state") == {"stack.json", "stack.json.bak"}
     assert [(node["name"], node["stage"]) for node in state["nodes"]] == [
@@ -200,8 +224,8 @@ def test_a_point_that_does_not_exist_refuses_the_start(new_daemon: Make):
 # --- a state that cannot be saved ------------------------------------------------------------------------------------
 
 
-def test_an_add_whose_state_cannot_be_saved_changes_nothing(new_daemon: Make, home: Path, tmp_path: Path):
-    daemon = new_daemon(home).start()
+def test_an_add_whose_state_cannot_be_saved_changes_nothing(forked: Fork, home: Path, tmp_path: Path):
+    daemon = forked().start()
     (home / "state").rename(home / "away")
     with pytest.raises(PeppyError, match=r"state/stack\.json"):
         daemon.add(changed(tmp_path))
@@ -209,8 +233,8 @@ def test_an_add_whose_state_cannot_be_saved_changes_nothing(new_daemon: Make, ho
     assert_old_node_is_whole(daemon)
 
 
-def test_a_build_whose_artifact_cannot_be_recorded_changes_nothing(new_daemon: Make, home: Path, tmp_path: Path):
-    daemon = new_daemon(home).start()
+def test_a_build_whose_artifact_cannot_be_recorded_changes_nothing(forked: Fork, home: Path, tmp_path: Path):
+    daemon = forked().start()
     again = "date +%N > stamp; [ ! -e once ] || mv $PEPPY_HOME/state $PEPPY_HOME/away; touch once"
     daemon.ready(make_node(tmp_path, build_cmd=["sh", "-c", again]))
     with pytest.raises(PeppyError, match=r"state/stack\.json"):
@@ -219,8 +243,8 @@ def test_a_build_whose_artifact_cannot_be_recorded_changes_nothing(new_daemon: M
     assert_old_node_is_whole(daemon)
 
 
-def test_a_remove_whose_state_cannot_be_saved_changes_nothing(new_daemon: Make, home: Path):
-    daemon = new_daemon(home).start()
+def test_a_remove_whose_state_cannot_be_saved_changes_nothing(forked: Fork, home: Path):
+    daemon = forked().start()
     daemon.ask(NodePrune(None))
     (home / "state").rename(home / "away")
     with pytest.raises(PeppyError, match=r"state/stack\.json"):
