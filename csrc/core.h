@@ -179,6 +179,7 @@ struct peppy_reader {
     const uint8_t *pinned[PEPPY_MAX_PINS];
     uint32_t calls;    /* under way outside the mutex: copies, waits */
     bool closing, reliable;
+    bool rung; /* the doorbell that woke the last wait has not been quieted yet */
     int space; /* the writer's eventfd, -1 = the writer looks by itself */
     word32 *populated; /* pages of each chunk that this process has mapped in */
 };

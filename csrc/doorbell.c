@@ -137,26 +137,33 @@ static int sleep_on(int doorbell, uint64_t deadline)
         return 0;
     if (!(bell.revents & POLLIN))
         return -EBADF;
-    doorbell_drain(doorbell); /* before the next look at the ring: after it would swallow a ring meant for what came */
     return 1;
 }
 
 /* After a wake it looks before it arms: the bit of a reader that is awake would cost the writer a ring for nothing. */
-static int wait_for_message(struct peppy_reader *reader, int doorbell, uint64_t deadline)
+/* A bell that brought a message stays rung: `*rung` has the next wait quiet it, after the message was put to use. It is
+ * quieted before the ring is looked at: afterwards would swallow a ring meant for what came in between. */
+static int wait_for_message(struct peppy_reader *reader, int doorbell, uint64_t deadline, bool *rung)
 {
     for (;;) {
+        if (*rung)
+            doorbell_drain(doorbell);
+        *rung = false;
         int result = peppy_arm(reader);
         if (result != PEPPY_EMPTY)
             return result;
         int rang = sleep_on(doorbell, deadline);
         if (rang < 0)
             return rang;
+        *rung = rang > 0;
         result = look(reader);
         if (result != PEPPY_EMPTY || rang == 0)
             return result;
         result = doorbell_accept(doorbell); /* what is no doorbell may be readable for ever: never spin on it */
-        if (result)
+        if (result) {
+            *rung = false;
             return result;
+        }
     }
 }
 
@@ -184,12 +191,14 @@ int peppy_wait(struct peppy_reader *reader, int doorbell, int64_t timeout_ns, in
         return result;
     reader->calls++; /* the handle outlives this call, whoever closes it meanwhile */
     result = reader_look(reader);
+    bool rung = reader->rung;
     pthread_mutex_unlock(&reader->mutex);
     if (result == PEPPY_EMPTY && spin_ns > 0 && timeout_ns != 0)
         result = spin(reader, timeout_ns > 0 && timeout_ns < spin_ns ? timeout_ns : spin_ns);
     if (result == PEPPY_EMPTY)
-        result = wait_for_message(reader, doorbell, deadline);
+        result = wait_for_message(reader, doorbell, deadline, &rung);
     pthread_mutex_lock(&reader->mutex);
+    reader->rung = rung;
     reader->calls--;
     reader_leave(reader);
     return result;
