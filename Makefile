@@ -19,6 +19,8 @@ check: $(VENV)/ready
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(MAKE) -C csrc warnings
+	$(CC) -std=c11 -Icsrc -isystem "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
+	  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Werror -O2 -fsyntax-only csrc/python/calls.c
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
