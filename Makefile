@@ -11,7 +11,7 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(MAKE) -C csrc check
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
