@@ -111,8 +111,17 @@ class LivingDaemon:
         self.process = None
 
     def reset(self) -> None:
-        """Empties the stack."""
-        self.ask(StackReset(force=True))
+        """Empties the stack; what a client has left running may hold a node for a moment longer."""
+        eventually(self._is_reset, "the reset")
+
+    def _is_reset(self) -> bool:
+        try:
+            self.ask(StackReset(force=True))
+        except PeppyError as error:
+            if error.kind != "Busy":
+                raise
+            return False
+        return True
 
     # --- the usual requests --------------------------------------------------------------------------------------
 
