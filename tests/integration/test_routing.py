@@ -3,7 +3,6 @@ docs/reference/services_actions.md, between real processes. The names are those 
 
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -316,7 +315,7 @@ def test_case_43_calls_wait_for_the_next_daemon_and_the_filters_stay(stage: Stag
     view = stage.view(*LEFT_AND_RIGHT)
     stage.daemon.kill()
     asked = [number for link_id in ("left", "right", "rest") for number in begin(view, link_id)]
-    time.sleep(0.1)  # they have met no daemon
+    view.call("report")  # it begins what it is told in order: they have met no daemon
     stage.daemon.start()
     assert servers(view, asked) == ["c1", "c1", "c2", "c2", "c3", "c3"]
     eventually(lambda: all(stage.daemon.instance_row(instance_id).healthy for instance_id in stage.instances))
