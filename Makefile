@@ -20,7 +20,7 @@ check: $(VENV)/ready
 	$(BIN)/lint-imports
 	$(MAKE) -C csrc warnings
 	$(CC) -std=c11 -Icsrc -isystem "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
-	  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Werror -O2 -fsyntax-only csrc/python/calls.c
+	  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Werror -O2 -fsyntax-only csrc/python/*.c
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
@@ -34,7 +34,7 @@ torture: $(VENV)/ready
 
 clean:
 	$(MAKE) -C csrc clean
-	rm -rf $(VENV) build dist src/*.egg-info src/peppy/ring/*.so src/peppy/_bin
+	rm -rf $(VENV) build dist src/*.egg-info src/peppy/*/*.so src/peppy/_bin
 
 # The machine must have a compiler, Python's headers and its venv module: say what is missing and how to get it.
 machine:

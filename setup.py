@@ -7,6 +7,19 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 
+def python_module(name: str, source: str) -> Extension:
+    """A module of its own, for every Python from 3.11 on."""
+    return Extension(
+        name,
+        sources=[source],
+        depends=["csrc/peppy_ring.h"],
+        include_dirs=["csrc"],
+        define_macros=[("Py_LIMITED_API", "0x030b0000")],
+        py_limited_api=True,
+        extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
+    )
+
+
 class Program(Extension):
     """A plain C program that ships inside the package, under peppy/_bin/."""
 
@@ -50,15 +63,8 @@ class Abi3Wheel(bdist_wheel):
 setup(
     cffi_modules=["cffi_build.py:ffibuilder"],
     ext_modules=[
-        Extension(
-            "peppy.ring._calls",
-            sources=["csrc/python/calls.c"],
-            depends=["csrc/peppy_ring.h"],
-            include_dirs=["csrc"],
-            define_macros=[("Py_LIMITED_API", "0x030b0000")],
-            py_limited_api=True,
-            extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
-        ),
+        python_module("peppy.ring._calls", "csrc/python/calls.c"),
+        python_module("peppy.loop._wait", "csrc/python/wait.c"),
         Program(
             "peppy._bin.peppy_shim",
             sources=sorted(str(source) for source in Path("csrc/shim").glob("*.c")),

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, cast
 
 from peppy.errors import SubscriptionClosed
+from peppy.loop import EventLoop
 from peppy.model.node import Slot
 from peppy.runtime.config import RuntimeConfig
 from peppy.runtime.control import ControlThread
@@ -117,7 +118,7 @@ class NodeLife:
     # --- where the loop runs ---------------------------------------------------------------------------------------
 
     def _run_loop(self, setup: Callable[[Any, NodeRunner], Awaitable[Any]]) -> None:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=EventLoop) as runner:
             runner.get_loop().set_task_factory(cast(Any, self._keep_task))
             runner.run(self._live(setup))
 

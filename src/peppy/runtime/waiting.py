@@ -12,9 +12,10 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import Context
-from os import eventfd_read
 from time import monotonic
 from typing import Any, TypeVar
+
+from peppy.loop import EventLoop, quiet
 
 T = TypeVar("T")
 
@@ -104,7 +105,7 @@ class Waiting(ABC):
             return None
         if not self._watching:
             self._watching = True
-            self._loop.add_reader(self.doorbell, self._doorbell_rang)
+            self._watch()
         if not self._armed():
             return None
         self._turn_began_ns = 0
@@ -129,13 +130,10 @@ class Waiting(ABC):
         """On the event loop, before one that is less urgent."""
         if not self._tasks_waiting or self._closed:
             return
-        try:
-            eventfd_read(self.doorbell)
-        except BlockingIOError:
-            return
-        self._wake_at_once()
-        if self._threads_waiting:
-            self._loop.call_soon(self._pass_on)
+        if quiet(self.doorbell):
+            self._wake_at_once()
+            if self._threads_waiting:
+                self._loop.call_soon(self._pass_on)
 
     def _doorbell_rang(self) -> None:
         for urgent in self._urgent:
@@ -144,19 +142,28 @@ class Waiting(ABC):
         if self._threads_waiting and not self._tasks_waiting and not self._closed:
             # The bell is for threads: taking it from them and ringing again would wake this loop again and again,
             # while they wait for the interpreter. The next task that sleeps watches it anew.
-            self._loop.remove_reader(self.doorbell)
-            self._watching = False
+            self._stop_watching()
             return
-        self._quiet_doorbell()
+        quiet(self.doorbell)
         self._wake_at_once()
         if self._threads_waiting:
             self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
 
-    def _quiet_doorbell(self) -> None:
-        try:  # noqa: SIM105 (a context manager costs more than the read)
-            eventfd_read(self.doorbell)
-        except BlockingIOError:
-            pass  # somebody else was faster
+    def _watch(self) -> None:
+        """A loop of ours serves the doorbell at once; in a program of its own peppy lives in somebody else's loop."""
+        if isinstance(self._loop, EventLoop):
+            self._loop.serve(self.doorbell, self._doorbell_rang)
+        else:
+            self._loop.add_reader(self.doorbell, self._doorbell_rang)
+
+    def _stop_watching(self) -> None:
+        if not self._watching:
+            return
+        self._watching = False
+        if isinstance(self._loop, EventLoop):
+            self._loop.stop_serving(self.doorbell)
+        else:
+            self._loop.remove_reader(self.doorbell)
 
     def _pass_on(self) -> None:
         """What is left, or the end, is for the others who wait."""
@@ -176,7 +183,7 @@ class Waiting(ABC):
                     poll = select.poll()
                     poll.register(self.doorbell, select.POLLIN)
                     poll.poll(1000 * min(left, LONGEST_POLL))
-                    self._quiet_doorbell()
+                    quiet(self.doorbell)
                 taken = take()
             return taken
         finally:
@@ -201,18 +208,16 @@ class Waiting(ABC):
     def _leave_doorbell(self) -> None:
         """After the close, from any thread."""
         if self._is_on_loop():
-            self._stop_watching()
+            self._leave_tasks()
             return
         try:
-            self._loop.call_soon_threadsafe(self._stop_watching)
+            self._loop.call_soon_threadsafe(self._leave_tasks)
         except RuntimeError:  # the loop is closed and watches nothing any more
             self._leave_loop()
 
-    def _stop_watching(self) -> None:
+    def _leave_tasks(self) -> None:
         """Runs on the loop after the close: wake the tasks, then let go of the doorbell."""
-        if self._watching:
-            self._loop.remove_reader(self.doorbell)
-            self._watching = False
+        self._stop_watching()
         self.wake_tasks()
         self._leave_loop()
 

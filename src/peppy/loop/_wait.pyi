@@ -1,0 +1,12 @@
+"""Types of the module that csrc/python/wait.c makes."""
+
+from collections.abc import Callable, Mapping
+from selectors import SelectorKey
+
+def wait(
+    epoll: int, timeout: float | None, served: Mapping[int, Callable[[], object]], keys: Mapping[int, SelectorKey], /
+) -> list[tuple[SelectorKey, int]]:
+    """Wait for events: call who is served, return the others as `select` of a selector does."""
+
+def quiet(eventfd: int, /) -> bool:
+    """Read an eventfd that does not block; whether it had been rung."""
