@@ -7,7 +7,7 @@ function tests happily and leaves the explanation of what is wrong to `_explain`
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
@@ -19,6 +19,9 @@ from peppy.errors import DecodeError
 from peppy.model.types import FIXED_SIZE, Field, MessageFormat, Object, Token, bulk_fields, is_bulk
 
 Decode = Callable[..., Any]
+
+NO_HEAD = 0
+"""No payload begins so: its version would be 0."""
 
 _BODY_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError)
 _RULES = {
@@ -32,10 +35,24 @@ _RULES = {
 }
 
 
-def compile_decoder(member: str, message_format: MessageFormat, classes: Mapping[str, type]) -> Decode:
-    """`decode(payload, owned=True)` for one format; DecodeError for every payload that is not valid."""
-    bulk = any(holds_bulk(field.type) for field in message_format.fields)
-    return _BulkDecoder(member, message_format, classes).compile() if bulk else _plain_decoder(member, classes[ROOT])
+class Decoder(NamedTuple):
+    """`decode(payload, owned=True)` for one format; DecodeError for every payload that is not valid.
+
+    For a format without bulk fields: a payload that begins with the u32 `head` and then the length of its body is what
+    `read(body)` makes of it; what `read` refuses, `decode` explains.
+    """
+
+    decode: Callable[..., Any]
+    head: int
+    read: Callable[[bytes], Any]
+
+
+def compile_decoder(member: str, message_format: MessageFormat, classes: Mapping[str, type]) -> Decoder:
+    """The decoder for one format."""
+    if any(holds_bulk(field.type) for field in message_format.fields):
+        return Decoder(_BulkDecoder(member, message_format, classes).compile(), NO_HEAD, _read_nothing)
+    read = msgspec.msgpack.Decoder(classes[ROOT]).decode
+    return Decoder(_plain_decoder(member, read), layout.first_word(0), read)
 
 
 def fail(member: str, rule: int, detail: str = "") -> NoReturn:
@@ -44,10 +61,13 @@ def fail(member: str, rule: int, detail: str = "") -> NoReturn:
     raise DecodeError(f"{text}: {detail}" if detail else text)
 
 
-def _plain_decoder(member: str, cls: type) -> Decode:
+def _read_nothing(_body: bytes) -> Any:
+    raise ValueError("this format has more than a body")
+
+
+def _plain_decoder(member: str, read_body: Callable[[Any], Any]) -> Decode:
     """Without bulk fields the body decodes straight into the payload class."""
     unpack = layout.HEADER.unpack_from
-    read_body: Callable[[Any], Any] = msgspec.msgpack.Decoder(cls).decode
     version, header_size = layout.VERSION, layout.HEADER_SIZE
 
     def decode(payload: Any, owned: bool = True) -> Any:  # noqa: ARG001 (nothing here points into the payload)

@@ -7,7 +7,7 @@ from msgspec.structs import astuple
 
 from peppy.codec.canonical import parse_canonical
 from peppy.codec.classes import ROOT, classes_of
-from peppy.codec.decoding import compile_decoder
+from peppy.codec.decoding import NO_HEAD, compile_decoder
 from peppy.codec.encoding import compile_encoder, compile_loan_encoder
 from peppy.codec.layout import Gathered
 from peppy.codec.loan import Room, are_fixed
@@ -30,10 +30,15 @@ class Plan(Generic[M]):
     `decode(payload, owned=True)` takes `bytes`, a memoryview of bytes or a cffi buffer and gives the message;
     DecodeError names the member and the rule that fails. Owned bulk values are copies; otherwise they are read-only
     views that keep `payload` alive. Both functions may be called from any thread.
+
+    `head` and `read`, once `prepare_decode` was called, are the shortest way to a message without bulk fields: a
+    payload that begins with the u32 `head` and the length of its body is what `read(body)` makes of it.
     """
 
     encode: Callable[..., EncodedPayload]
     decode: Callable[..., M]
+    head: int = NO_HEAD
+    read: Callable[[bytes], M]
 
     def __init__(self, member: str, message_format: MessageFormat | None, types: Mapping[str, type]) -> None:
         self.member = member
@@ -50,6 +55,7 @@ class Plan(Generic[M]):
             self.encode, self.decode = _encode_nothing, self._decode_nothing
         else:
             self.encode, self.decode = self._first_encode, self._first_decode
+        self.read = self.decode
 
     @property
     def classes(self) -> Mapping[str, type]:
@@ -93,7 +99,7 @@ class Plan(Generic[M]):
     def prepare_decode(self) -> None:
         """Compile `decode` now and load what its arrays need: the first message is not to be slower than the rest."""
         if self.message_format is not None and self.decode == self._first_decode:
-            self.decode = compile_decoder(self.member, self.message_format, self.classes)
+            self.decode, self.head, self.read = compile_decoder(self.member, self.message_format, self.classes)
 
     def prepare_encode(self) -> None:
         """Compile `encode` now."""

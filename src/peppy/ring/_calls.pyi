@@ -20,3 +20,26 @@ class Inlet:
     def __init__(self, handle: int, owner: Pointer, otherwise: Callable[[int], Outcome], /) -> None: ...
     def take(self) -> tuple[bytes, int, int] | Outcome: ...
     def receive(self, doorbell: int, timeout_ns: int, spin_ns: int, /) -> tuple[bytes, int, int] | Outcome: ...
+
+class Feed:
+    """Decoded messages of one stream; `lost(count)` is told of gaps. The figures are those of the last message."""
+
+    next_sequence: int
+    sequence: int
+    publish_time_ns: int
+    receive_time_ns: int
+
+    def __init__(
+        self,
+        handle: int,
+        owner: Pointer,
+        otherwise: Callable[[int], Outcome],
+        next_sequence: int,
+        producer: str,
+        head: int,
+        read: Callable[[bytes], object],
+        decode: Callable[[bytes], object],
+        lost: Callable[[int], object],
+        /,
+    ) -> None: ...
+    def take(self) -> tuple[str, object] | Outcome | None: ...

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
 from peppy.ring._core import ffi, lib
 from peppy.ring.buffers import MessageRecord, ReceiveBuffer, pinned, taken
-from peppy.ring.calls import inlet
+from peppy.ring.calls import feed, inlet
 from peppy.ring.claim import Claim, to_struct
 from peppy.ring.config import StreamConfig, stream_config
 from peppy.ring.outcome import Outcome, StreamClosed, failure, take_outcome
@@ -18,6 +18,7 @@ from peppy.ring.stats import ReaderStats, row_stats
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from peppy.ring._calls import Feed
     from peppy.ring._core import Pointer
 
 # Plain numbers: comparing with a member of an enumeration costs as much as the call itself.
@@ -85,6 +86,24 @@ class Reader:
         if space_fd >= 0 and (code := lib.peppy_reader_space(handle, space_fd)):
             raise failure(code, "let the writer of a stream be told of room")
         return cls(raw, handle, stream_config(config))
+
+    def feed(
+        self,
+        producer: str,
+        next_sequence: int,
+        head: int,
+        read: Callable[[bytes], object],
+        decode: Callable[[bytes], object],
+        lost: Callable[[int], object],
+    ) -> Feed:
+        """The messages from now on as pairs of `producer` and what `read` makes of the body, taken in one call.
+
+        For payloads that begin with the u32 `head`, the length of the body as u32, and the body. `decode` is given the
+        whole of any other payload, and of one that `read` refuses; it raises, and that message is gone. `lost(count)`
+        is told of messages between `next_sequence`, the one that is expected, and the one that came. The feed keeps the
+        row: drop it before `close`. Belongs to one thread at a time.
+        """
+        return feed(self._handle, next_sequence, producer, head, read, decode, lost)
 
     def take_into(self, buffer: ReceiveBuffer) -> tuple[int, int, int] | Outcome:
         """Copy the next message to the start of `buffer.data`: its length, sequence and publish time.

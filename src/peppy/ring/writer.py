@@ -96,6 +96,12 @@ class Writer:
         if code:
             raise publish_failure(code, length, self._capacity)
 
+    def publisher(
+        self, refused: Callable[[Exception, int], Exception]
+    ) -> Callable[[bytes | bytearray | memoryview], None]:
+        """A `publish_bytes` that raises what `refused(error, length)` makes of its errors. Drop it before `close`."""
+        return outlet(self._handle, self._capacity, refused).publish
+
     def publish_parts(self, parts: Sequence[tuple[object, int]], length: int) -> None:
         """Gather one message of `length` bytes from `(contiguous buffer, offset in the message)` pairs.
 

@@ -6,7 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from time import monotonic_ns
+from typing import Any, Generic, TypeVar, cast
 
 from peppy.codec import Plan
 from peppy.errors import ActionFeedbackClosed, DecodeError
@@ -64,6 +65,7 @@ class FeedbackReader(Waiting, Generic[M]):
                 Claim(*decided.claim),
                 fds,
                 self._plan,
+                lambda _count: None,  # `lost` tells
             )
             if decided.qos == QoSProfile.Critical:
                 self._urgent.append(self)
@@ -90,8 +92,8 @@ class FeedbackReader(Waiting, Generic[M]):
                 goal_ended = self._goal_ended  # before the look: what was written until then is seen
                 taken = self._take()
                 if taken is not None:
-                    self._took(taken.receive_time_ns)
-                    return taken.message
+                    self._took(monotonic_ns())
+                    return cast(M, taken[1])
                 if goal_ended or self._source is None:
                     self.close()
                     break
@@ -112,7 +114,7 @@ class FeedbackReader(Waiting, Generic[M]):
             self._lost = self.lost
             self._closed = True
             if self._source is not None:
-                self._source.reader.close()
+                self._source.close()
                 self._source = None
             if self in self._urgent:
                 self._urgent.remove(self)
@@ -121,8 +123,8 @@ class FeedbackReader(Waiting, Generic[M]):
 
     # --- taking ------------------------------------------------------------------------------------------------------
 
-    def _take(self) -> Any:
-        """What a source has taken; None when there is nothing now."""
+    def _take(self) -> tuple[str, Any] | None:
+        """The next message with its producer; None when there is nothing now."""
         source = self._source
         while source is not None:
             try:

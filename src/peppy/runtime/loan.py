@@ -8,7 +8,7 @@ from peppy.errors import LoanReleased, SubscriptionClosed
 
 if TYPE_CHECKING:
     from peppy.ring import View
-    from peppy.runtime.subscription import MessageInfo
+    from peppy.runtime.source import MessageInfo
 
 M = TypeVar("M")
 

@@ -9,9 +9,9 @@ import secrets
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from peppy.codec import Gathered, Plan, Room
 from peppy.errors import PeppyError
@@ -29,6 +29,15 @@ SMALLEST_CAPACITY = 4096
 """Bytes of room for messages whose format has no fixed size; twice the first message when that is more."""
 
 Payload = bytes | Gathered
+
+
+class _Written:
+    """Awaits nothing: there is nothing to run, not even a function of Python's."""
+
+    __await__ = ().__iter__
+
+
+_WRITTEN = cast("Awaitable[None]", _Written())
 
 
 class PublisherStats(NamedTuple):
@@ -77,6 +86,11 @@ class TopicWriter:
             self._bind(self._put_of_stream())
         self._control.open_stream(self)
         return writer
+
+    def emit(self, payload: Payload) -> Awaitable[None]:
+        """Write one message now; there is nothing to wait for."""
+        self.put(payload)
+        return _WRITTEN
 
     def loan(self, kind: type[L], room: Room) -> L:
         """A write loan of class `kind`; RuntimeError when too many are out, ValueError for one that does not fit."""
@@ -207,43 +221,34 @@ class TopicWriter:
 
     def _put_of_stream(self) -> Callable[[Any], None]:
         """What publishes a message once there is a stream."""
-        return self._put_gathered if self.plan.bulk_count else self._put_bytes
+        assert self._writer is not None
+        return self._put_gathered if self.plan.bulk_count else self._writer.publisher(self._refused)
 
     def _take_loan(self, length: int) -> Loan:
         try:
             return self.stream(length).loan(length)
-        except MessageTooLong as error:
-            raise self._too_long(error) from None
-        except OSError as error:
-            raise self._no_room(error, length) from error
-
-    def _put_bytes(self, payload: bytes) -> None:
-        assert self._writer is not None
-        try:
-            self._writer.publish_bytes(payload)
-        except MessageTooLong as error:
-            raise self._too_long(error) from None
-        except OSError as error:
-            raise self._no_room(error, len(payload)) from error
+        except (MessageTooLong, OSError) as error:
+            raise self._refused(error, length) from error
 
     def _put_gathered(self, payload: Gathered) -> None:
         assert self._writer is not None
         try:
             self._writer.publish_parts([(payload.head, 0), *payload.parts], payload.length)
-        except MessageTooLong as error:
-            raise self._too_long(error) from None
-        except OSError as error:
-            raise self._no_room(error, payload.length) from error
+        except (MessageTooLong, OSError) as error:
+            raise self._refused(error, payload.length) from error
 
     def _refuse(self, _payload: Payload) -> None:
         raise RuntimeError(f"topic `{self.name}` is closed: the node is shutting down")
 
-    def _too_long(self, error: MessageTooLong) -> ValueError:
-        return ValueError(
-            f"a message of `{error.length}` bytes on topic `{self.name}` does not fit the stream, whose first message "
-            f"made room for `{error.capacity}`; growing a stream is not supported yet\n"
-            "hint: publish the largest message first"
-        )
+    def _refused(self, error: Exception, length: int) -> Exception:
+        """What a person is told when the core refuses a message of `length` bytes."""
+        if isinstance(error, MessageTooLong):
+            return ValueError(
+                f"a message of `{error.length}` bytes on topic `{self.name}` does not fit the stream, whose first "
+                f"message made room for `{error.capacity}`; growing a stream is not supported yet\n"
+                "hint: publish the largest message first"
+            )
+        return self._no_room(error, length) if isinstance(error, OSError) else error
 
     def _no_room(self, error: OSError, length: int) -> OSError:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -46,7 +46,7 @@ class WaitingTopicWriter(TopicWriter):
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
-    async def put_async(self, payload: Payload) -> None:
+    async def emit(self, payload: Payload) -> None:
         """Write one message when there is room, while the event loop runs on. PublishTimeout at the bound.
 
         Cancelled, it has written nothing.
@@ -180,6 +180,7 @@ class WaitingTopicWriter(TopicWriter):
     def close(self) -> None:
         """As for every topic; messages that wait are refused."""
         super().close()
+        self._put_at_once = self._refuse
         if self._queue is not None:
             self._queue.close()
 

@@ -59,7 +59,7 @@ class Topics:
         self._control = control
         self._loop = loop
         self._lock = threading.RLock()
-        self._writers: dict[str, TopicWriter] = {}
+        self.writers: dict[str, TopicWriter] = {}  # by the topic's name
         self._subscriptions: list[Subscription[Any]] = []
         self.urgent: list[Waiting] = []  # what reads `critical` messages
         self._receivers: dict[tuple[str, str], SharedReceiver[Any]] = {}
@@ -69,15 +69,12 @@ class Topics:
 
     def writer(self, topic: EmittedTopic) -> TopicWriter:
         """The one writer of this topic in this process."""
-        writer = self._writers.get(topic.name)
-        if writer is not None:
-            return writer
         with self._lock:
-            if topic.name not in self._writers:
-                writer = self._writers[topic.name] = self._new_writer(topic)
+            if topic.name not in self.writers:
+                writer = self.writers[topic.name] = self._new_writer(topic)
                 if self._ended:
                     writer.close()
-            return self._writers[topic.name]
+            return self.writers[topic.name]
 
     def _new_writer(self, topic: EmittedTopic) -> TopicWriter:
         what = topic.name, topic.qos, topic.plan, self._settings, self._control
@@ -107,7 +104,7 @@ class Topics:
         """All counters; those of closed subscriptions of a topic are one entry, the first."""
         with self._lock:
             self._forget_closed()
-            writers, subscriptions = dict(self._writers), list(self._subscriptions)
+            writers, subscriptions = dict(self.writers), list(self._subscriptions)
             read = {key: [stats] for key, stats in self._finished.items()}
         for subscription in subscriptions:
             read.setdefault(_key(subscription), []).append(subscription.stats())
@@ -132,7 +129,7 @@ class Topics:
     async def readers_attached(self, deadline: float) -> None:
         """Readers that waited for a stream get it, also when its writer ends at once; at most until the deadline."""
         while monotonic() < deadline and self._control.connected:
-            if not any(writer.has_readers_due for writer in self._writers.values()):
+            if not any(writer.has_readers_due for writer in self.writers.values()):
                 return
             await asyncio.sleep(LOOK_SECS)
 
@@ -140,7 +137,7 @@ class Topics:
         """Close all streams: their readers take what is left."""
         with self._lock:
             self._ended = True
-            writers = list(self._writers.values())
+            writers = list(self.writers.values())
         for writer in writers:
             writer.close()
 

@@ -1,51 +1,74 @@
 """One producer's stream as one subscription reads it."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from peppy.codec import Plan
 from peppy.errors import DecodeError
 from peppy.model.qos import QoSProfile
-from peppy.ring import Claim, Outcome, Reader, ReaderStats, ReceiveBuffer, View
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from peppy.ring import Claim, Outcome, Reader, ReaderStats, ReceiveBuffer, StreamClosed, View
 
 
-class Taken(NamedTuple):
-    """One message and where it comes from; `message` is the payload class, or None without payload.
+class MessageInfo(NamedTuple):
+    """Where and when a message came from; both times are CLOCK_MONOTONIC nanoseconds."""
 
-    `view` keeps the arrays of a message in place; None for a message with values of its own.
-    """
+    instance_id: str
+    sequence: int
+    publish_time_ns: int
+    receive_time_ns: int
 
-    source: "Source"
+
+class Loaned(NamedTuple):
+    """A message whose arrays stay in place as long as `view` lives."""
+
     message: Any
+    view: View
+    info: MessageInfo
+
+
+class Figures(Protocol):
+    """Of the last message that was taken, and the sequence that is expected next."""
+
+    next_sequence: int
     sequence: int
     publish_time_ns: int
     receive_time_ns: int
-    view: View | None
 
 
-_new_taken: "Callable[[type[Taken], tuple[Any, ...]], Taken]" = tuple[object].__new__  # half the price of Taken()
-
-
-class Batch(NamedTuple):
-    """Messages of one call, in order, and why others of it could not be decoded; the figures are of the last one."""
-
-    messages: list[Any]
-    errors: list[DecodeError]
-    sequence: int
-    publish_time_ns: int
-    receive_time_ns: int
+@dataclass
+class _Figures:
+    next_sequence: int
+    sequence: int = 0
+    publish_time_ns: int = 0
+    receive_time_ns: int = 0
 
 
 class Source:
     """A reader with its producer. Belongs to one subscription, which serialises all calls."""
 
+    take: Callable[[], tuple[str, Any] | Outcome | None]
+    """The next message, decoded into values of its own, with the producer's instance id; None when there is none now,
+    CLOSED when there never will be one. DecodeError: that message is gone, the next call goes on.
+
+    Small formats are copied out and decoded in one call. Formats with arrays are decoded from the pinned message, so
+    that an array is copied once."""
+
     def __init__(
-        self, stream_id: int, producer: str, qos: QoSProfile, claim: Claim, fds: tuple[int, ...], plan: Plan[Any]
+        self,
+        stream_id: int,
+        producer: str,
+        qos: QoSProfile,
+        claim: Claim,
+        fds: tuple[int, ...],
+        plan: Plan[Any],
+        lost: Callable[[int], object],
     ) -> None:
-        """Take the row of `claim`. Raises StaleClaim when it is no longer free, OSError for what is no stream."""
+        """Take the row of `claim`. Raises StaleClaim when it is no longer free, OSError for what is no stream.
+
+        `lost(count)` is told of messages that were overwritten before they could be taken.
+        """
         data_fd, ctrl_fd, *space = fds
         newest = qos is QoSProfile.SensorData
         self.reader = Reader.open(data_fd, ctrl_fd, claim, newest=newest, space_fd=space[0] if space else -1)
@@ -55,42 +78,40 @@ class Source:
         self.writer_gone = False
         self.undecodable = 0
         self._plan = plan
-        self.next_sequence = claim.start_seq  # of the message that is expected next; who counts losses moves it
-
-    def take(self) -> Taken | Outcome:
-        """The next message, decoded into values of its own; EMPTY or CLOSED when there is none.
-
-        Small formats are copied out in one call and decoded from the copy. Formats with arrays are decoded from the
-        pinned message, so that an array is copied once. DecodeError: that message is gone, the next call goes on.
-        """
-        plan = self._plan
+        self._lost = lost
+        self._figures: Figures
         if plan.bulk_count:
-            view = self.reader.take_view()
-            if not isinstance(view, tuple):
-                return view
-            data, sequence, published = view
-            message = plan.decode(data)
-            return _new_taken(Taken, (self, message, sequence, published, monotonic_ns(), None))
-        taken = self.reader.take_bytes()
-        if isinstance(taken, Outcome):
-            return taken
-        payload, sequence, published = taken
-        message = plan.decode(payload)
-        return _new_taken(Taken, (self, message, sequence, published, monotonic_ns(), None))
+            self._figures = _Figures(claim.start_seq)
+            self.take = self._take_arrays
+        else:
+            feed = self.reader.feed(producer, claim.start_seq, plan.head, plan.read, plan.decode, lost)
+            self._figures = feed
+            self.take = feed.take
 
-    def take_loan(self) -> Taken | Outcome:
-        """The next message with its arrays in place; `view` keeps them there."""
+    def _take_arrays(self) -> tuple[str, Any] | Outcome | None:
         view = self.reader.take_view()
         if isinstance(view, Outcome):
-            return view
-        message = self._plan.decode(view.data, owned=False)
-        return Taken(self, message, view.sequence, view.publish_time_ns, monotonic_ns(), view)
+            return None if view is Outcome.EMPTY else view
+        data, sequence, published = view
+        self._account(1, sequence, published)
+        return self.producer, self._plan.decode(data)
 
-    def take_many(self, buffer: ReceiveBuffer, limit: int) -> Batch | Outcome:
-        """Up to `limit` messages in one call of the core. A format with arrays is not taken this way."""
+    def take_loan(self) -> Loaned | Outcome | None:
+        """As `take`, the arrays in place."""
+        view = self.reader.take_view()
+        if isinstance(view, Outcome):
+            return None if view is Outcome.EMPTY else view
+        self._account(1, view.sequence, view.publish_time_ns)
+        return Loaned(self._plan.decode(view.data, owned=False), view, self.info)
+
+    def take_many(self, buffer: ReceiveBuffer, limit: int) -> tuple[list[Any], list[DecodeError]] | Outcome:
+        """Up to `limit` messages in one call of the core, and why others of it could not be decoded; EMPTY or CLOSED
+        when there are none. A format with arrays is not taken this way."""
         placed = self.reader.take_many(buffer, limit)
         if isinstance(placed, Outcome):
             return placed
+        _, _, sequence, published = placed[-1]
+        self._account(len(placed), sequence, published)
         view, decode = buffer.view, self._plan.decode
         errors: list[DecodeError] = []
         try:
@@ -102,9 +123,34 @@ class Source:
                     messages.append(decode(view[offset : offset + length]))
                 except DecodeError as error:
                     errors.append(error)
-        _, _, sequence, published = placed[-1]
-        return Batch(messages, errors, sequence, published, monotonic_ns())
+        return messages, errors
+
+    @property
+    def info(self) -> MessageInfo:
+        """Of the last message that was taken."""
+        last = self._figures
+        return MessageInfo(self.producer, last.sequence, last.publish_time_ns, last.receive_time_ns)
 
     def stats(self) -> ReaderStats:
         """The row's counters."""
         return self.reader.stats()
+
+    def close(self) -> None:
+        """Give the row up; views stay valid until they die. `info` remains."""
+        last = self._figures
+        self._figures = _Figures(last.next_sequence, last.sequence, last.publish_time_ns, last.receive_time_ns)
+        self.take = _take_nothing
+        self.reader.close()
+
+    def _account(self, count: int, sequence: int, published: int) -> None:
+        """So many messages were taken, the last of them is this."""
+        last = self._figures
+        lost = sequence + 1 - last.next_sequence - count
+        last.sequence, last.publish_time_ns, last.receive_time_ns = sequence, published, monotonic_ns()
+        last.next_sequence = sequence + 1
+        if lost > 0:
+            self._lost(lost)
+
+
+def _take_nothing() -> NoReturn:
+    raise StreamClosed("the reader is closed")

@@ -8,9 +8,10 @@ import sys
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from math import inf
 from time import monotonic, monotonic_ns
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 
 from peppy.codec import Plan
 from peppy.errors import DecodeError, PeppyError, SchemaMismatch, TooManyReaders
@@ -18,13 +19,14 @@ from peppy.model.qos import QoSProfile
 from peppy.ring import Claim, Outcome, ReceiveBuffer, StaleClaim, StreamClosed
 from peppy.runtime.complaints import Complaints
 from peppy.runtime.loan import PendingLoan, ReadLoan
-from peppy.runtime.source import Source, Taken
+from peppy.runtime.source import Loaned, MessageInfo, Source
 from peppy.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
     from peppy.runtime.streams import Streams
 
 M = TypeVar("M")
+T = TypeVar("T")
 
 _EMPTY = Outcome.EMPTY  # a member of an enumeration is slow to look up
 
@@ -33,15 +35,6 @@ LARGEST_BATCH = 1024
 
 SPIN_US = 1000.0
 """Microseconds of one call that spins; afterwards it is seen whether there is a second stream by now."""
-
-
-class MessageInfo(NamedTuple):
-    """Where and when a message came from; both times are CLOCK_MONOTONIC nanoseconds."""
-
-    instance_id: str
-    sequence: int
-    publish_time_ns: int
-    receive_time_ns: int
 
 
 class SubscriptionStats(NamedTuple):
@@ -77,7 +70,7 @@ class Subscription(Waiting, Generic[M]):
         self._sources: list[Source] = []
         self._known: Future[None] = Future()
         self._refusals: dict[int, PeppyError] = {}  # by stream; 0 stands for the subscription itself
-        self._last: tuple[str, int, int, int] | None = None
+        self._latest: Source | None = None  # whose message was the last one that was returned
         self._ended = SubscriptionStats(0, 0, 0, 0)  # of streams that are finished
         self._losses = Complaints()
         self._undecodables = Complaints()
@@ -94,7 +87,7 @@ class Subscription(Waiting, Generic[M]):
         """
         if self.turn_is_long:
             await self.give_way()
-        while (taken := self._take() or self._spin()) is None:
+        while (taken := self._take() or self._spin(self._take)) is None:
             turn = self._lie_down()  # as `wait` does, which would be one more coroutine to wake
             if turn is not None:
                 try:
@@ -104,12 +97,11 @@ class Subscription(Waiting, Generic[M]):
                     raise
             if self._closed:
                 return None
-        return taken[0].producer, taken[1]
+        return taken
 
     def take(self) -> tuple[str, M] | None:
         """A message that is there, or None; never waits."""
-        taken = self._take()
-        return None if taken is None else (taken.source.producer, taken.message)
+        return self._take()
 
     def take_blocking(self, timeout: float | None = None) -> tuple[str, M] | None:
         """Wait for a message, interpreter lock released; None after `timeout` seconds or once closed.
@@ -118,10 +110,10 @@ class Subscription(Waiting, Generic[M]):
         """
         if self._is_on_loop():
             raise RuntimeError("`take_blocking` would block the event loop: use `await subscription.next()` there")
-        taken = self._take() or self._spin()
+        taken = self._take() or self._spin(self._take)
         if taken is None:
             taken = self._wait_on_thread(self._take, inf if timeout is None else monotonic() + timeout)
-        return None if taken is None else (taken.source.producer, taken.message)
+        return taken
 
     def take_many(self, limit: int) -> list[tuple[str, M]]:
         """Up to `limit` messages that are there, each producer's in order; never waits."""
@@ -134,7 +126,7 @@ class Subscription(Waiting, Generic[M]):
                     found += [(source.producer, message) for message in batch]
                 return found
         while len(found) < limit and (taken := self._take()) is not None:
-            found.append((taken.source.producer, taken.message))
+            found.append(taken)
         return found
 
     def next_loan(self) -> PendingLoan[M]:
@@ -144,7 +136,8 @@ class Subscription(Waiting, Generic[M]):
     @property
     def info(self) -> MessageInfo | None:
         """Of the last message that this subscription returned."""
-        return None if self._last is None else MessageInfo(*self._last)
+        latest = self._latest
+        return None if latest is None else latest.info
 
     def stats(self) -> SubscriptionStats:
         """Counters over all producers, those that are gone included."""
@@ -159,8 +152,8 @@ class Subscription(Waiting, Generic[M]):
             self._closed = True
             self._ended = _sum(self._ended, self._sources)._replace(lag=0)
             for source in self._sources:
-                source.reader.close()
-            self._sources.clear()
+                source.close()
+            self._sources = []
             if self in self._urgent:
                 self._urgent.remove(self)
             if not self._known.done():
@@ -209,10 +202,11 @@ class Subscription(Waiting, Generic[M]):
             if self._closed or any(source.stream_id == stream_id for source in self._sources):
                 return True
             try:
-                source = Source(stream_id, producer, QoSProfile(qos), claim, fds, self.plan)
+                lost = partial(self._warn_of_loss, producer)
+                source = Source(stream_id, producer, QoSProfile(qos), claim, fds, self.plan, lost)
             except StaleClaim:
                 return False
-            self._sources.append(source)
+            self._sources = [*self._sources, source]
             if QoSProfile(qos) is QoSProfile.Critical and self not in self._urgent:
                 self._urgent.append(self)
             self._refusals.pop(stream_id, None)
@@ -253,74 +247,81 @@ class Subscription(Waiting, Generic[M]):
 
     # --- taking ------------------------------------------------------------------------------------------------------
 
-    def _take(self, take: Callable[[Source], Taken | Outcome] = Source.take) -> Taken | None:
+    def _take(self) -> tuple[str, M] | None:
+        """The way of every small message: it is short, and calls nothing but the core's own take, for speed."""
         with self._lock:
+            for source in self._sources if len(self._sources) < 2 else self._in_turn():
+                while True:
+                    try:
+                        taken = source.take()
+                    except DecodeError as error:
+                        self._undecodable(source, error)
+                        continue
+                    if taken.__class__ is tuple:
+                        self._latest = source
+                        self._took(monotonic_ns())
+                        return cast("tuple[str, M]", taken)
+                    if taken is None and not source.writer_gone:
+                        break
+                    if self._has_ended(source):
+                        break
             if self._refusals:
                 self._check_refusal()
-            sources = self._sources
-            if len(sources) == 1:
-                return self._take_from(sources[0], take)
-            for source in self._in_turn():
-                taken = self._take_from(source, take)
-                if taken is not None:
-                    return taken
         return None
 
-    def _take_from(self, source: Source, take: Callable[[Source], Taken | Outcome] = Source.take) -> Taken | None:
-        """The next message of one stream; a stream that has come to its end is dropped."""
-        while True:
-            try:
-                taken = take(source)
-            except DecodeError as error:
-                self._undecodable(source, error)
-                continue
-            if isinstance(taken, tuple):
-                _, _, sequence, published, received, _ = taken
-                self._last = (source.producer, sequence, published, received)
-                self._took(received)
-                lost = sequence - source.next_sequence
-                source.next_sequence = sequence + 1
-                if lost:
-                    self._warn_of_loss(source.producer, lost)
-                return taken
-            if taken is _EMPTY and not source.writer_gone:
-                return None
-            if taken is Outcome.EMPTY and source.reader.arm() is Outcome.OK:
-                continue  # it was written between the look and the news of the writer's end
-            self._drop(source)
-            return None
+    def _take_loan(self) -> ReadLoan[M] | None:
+        with self._lock:
+            for source in self._in_turn():
+                while True:
+                    try:
+                        taken = source.take_loan()
+                    except DecodeError as error:
+                        self._undecodable(source, error)
+                        continue
+                    if isinstance(taken, Loaned):
+                        self._latest = source
+                        self._took(taken.info.receive_time_ns)
+                        return ReadLoan(taken.view, source.producer, taken.message, taken.info)
+                    if (taken is None and not source.writer_gone) or self._has_ended(source):
+                        break
+            if self._refusals:
+                self._check_refusal()
+        return None
+
+    def _has_ended(self, source: Source) -> bool:
+        """There is nothing now, and the writer is gone or has closed the stream: a stream without rest is dropped."""
+        if source.reader.arm() is Outcome.OK:
+            return False  # it was written between the look and the news of the writer's end
+        self._ended = _sum(self._ended, [source])._replace(lag=0)
+        self._sources = [other for other in self._sources if other is not source]
+        source.close()
+        return True
 
     def _take_batch(self, source: Source, limit: int) -> list[M] | None:
         """Messages of the only stream; None when there are none."""
         limit = min(limit, LARGEST_BATCH)
         if self.plan.bulk_count or limit == 1:
-            taken = self._take_from(source)
-            return None if taken is None else [taken.message]
+            taken = self._take()
+            return None if taken is None else [taken[1]]
         if self._batch is None or self._batch.messages < limit:
             self._batch = ReceiveBuffer(64 * limit, limit)
         batch = source.take_many(self._batch, limit)
         if isinstance(batch, Outcome):
-            taken = self._take_from(source)  # notices the end of the stream
-            return None if taken is None else [taken.message]
-        for error in batch.errors:
+            taken = self._take()  # notices the end of the stream
+            return None if taken is None else [taken[1]]
+        messages, errors = batch
+        for error in errors:
             self._undecodable(source, error)
-        messages, _, sequence, published, received = batch
-        if messages:
-            self._last = (source.producer, sequence, published, received)
-            lost = sequence + 1 - source.next_sequence - len(messages)
-            source.next_sequence = sequence + 1
-            if lost:
-                self._warn_of_loss(source.producer, lost)
+        self._latest = source
         return messages
 
     async def _next_loan(self) -> ReadLoan[M] | None:
         if self.turn_is_long:
             await self.give_way()
-        while (taken := self._take(Source.take_loan) or self._spin(Source.take_loan)) is None:
+        while (taken := self._take_loan() or self._spin(self._take_loan)) is None:
             if not await self.wait():
                 return None
-        assert taken.view is not None
-        return ReadLoan(taken.view, taken.source.producer, taken.message, _info(taken))
+        return taken
 
     def _in_turn(self) -> list[Source]:
         """All streams, the one with the longest-waiting message first: no producer starves another."""
@@ -341,12 +342,6 @@ class Subscription(Waiting, Generic[M]):
         where = f"message(s) of topic `{self.topic}` from `{source.producer}`"
         self._undecodables.add(1, lambda count: f"[ERROR] DecodeError in {count} {where}: {error}")
 
-    def _drop(self, source: Source) -> None:
-        """The stream is finished: its counters stay, its row and its memory go."""
-        self._ended = _sum(self._ended, [source])._replace(lag=0)
-        self._sources.remove(source)
-        source.reader.close()
-
     def _check_refusal(self) -> None:
         if self._refusals and not self._sources:
             error = next(iter(self._refusals.values()))
@@ -364,7 +359,7 @@ class Subscription(Waiting, Generic[M]):
                     return False
             return True
 
-    def _spin(self, take: Callable[[Source], Taken | Outcome] = Source.take) -> Taken | None:
+    def _spin(self, take: Callable[[], T | None]) -> T | None:
         """Look again and again for `spin_us`, awake: fast when writer and reader have a processor each.
 
         The only stream is watched by the core, interpreter lock released; several are looked at in turn.
@@ -377,7 +372,7 @@ class Subscription(Waiting, Generic[M]):
             if len(sources) == 1:
                 with suppress(StreamClosed, IndexError):  # another thread closes it, which is seen here
                     sources[0].reader.spin(min(left / 1000, SPIN_US))
-            taken = self._take(take)
+            taken = take()
         return taken
 
 
@@ -395,7 +390,3 @@ def _sum(start: SubscriptionStats, sources: list[Source]) -> SubscriptionStats:
         lag += stats.lag
         copies += stats.row.copies_forced
     return SubscriptionStats(received, lost, lag, copies)
-
-
-def _info(taken: Taken) -> MessageInfo:
-    return MessageInfo(taken.source.producer, taken.sequence, taken.publish_time_ns, taken.receive_time_ns)

@@ -1,6 +1,6 @@
 """What generated topic modules stand on: `EmittedTopic` and `ConsumedTopic` tie a declaration to a running node."""
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from peppy.codec import Gathered, Plan
@@ -9,7 +9,6 @@ from peppy.model.interface import member_key
 from peppy.model.qos import QoSProfile
 from peppy.runtime.loan import PendingLoan, ReadLoan
 from peppy.runtime.publisher import Publisher, PublisherStats
-from peppy.runtime.reliable import WaitingTopicWriter
 from peppy.runtime.subscription import MessageInfo, Subscription, SubscriptionStats
 from peppy.runtime.write_loan import WriteLoan
 
@@ -33,16 +32,6 @@ M = TypeVar("M")
 P = TypeVar("P", bound=Publisher)
 
 
-class _Written:
-    """Awaits nothing."""
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return iter(())  # pyright: ignore[reportReturnType] (`await` asks for no more than an iterator)
-
-
-_WRITTEN = _Written()
-
-
 class EmittedTopic:
     """A topic that this node emits; `interface` is the `name:tag` that it is inherited from, if it is."""
 
@@ -57,11 +46,9 @@ class EmittedTopic:
         Awaiting suspends the task on `reliable` and `critical` until there is room: PublishTimeout when a reader is too
         slow. It costs nothing where there is nothing to wait for.
         """
-        writer = node_runner.topics.writer(self)
-        if isinstance(writer, WaitingTopicWriter):
-            return writer.put_async(payload)
-        writer.put(payload)
-        return _WRITTEN
+        topics = node_runner.topics
+        writer = topics.writers.get(self.name) or topics.writer(self)
+        return writer.emit(payload)
 
     def publisher(self, node_runner: "NodeRunner", kind: type[P]) -> P:
         """A publisher of the generated class `kind`, sharing the topic's stream with all others of this process."""
