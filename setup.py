@@ -65,6 +65,7 @@ setup(
     ext_modules=[
         python_module("peppy.ring._calls", "csrc/python/calls.c"),
         python_module("peppy.loop._wait", "csrc/python/wait.c"),
+        python_module("peppy.codec._floats", "csrc/python/floats.c"),
         Program(
             "peppy._bin.peppy_shim",
             sources=sorted(str(source) for source in Path("csrc/shim").glob("*.c")),

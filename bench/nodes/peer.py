@@ -80,15 +80,12 @@ class Ends:
     def publish(self, number: int) -> None:
         self.publisher.publish(*self.fields(number))
 
-    async def emit(self, number: int) -> None:
-        await self.emitted.emit(self.runner, *self.fields(number))
-
     async def next(self) -> int:
         received = await self.subscription.next()
         assert received is not None
         return self.touch(received[1])
 
-    async def publish_loan(self, number: int) -> None:
+    def publish_loan(self, number: int) -> None:
         with self.publisher.loan() as message:
             message.number, message.stamp, message.width, message.height = number, STAMP, 1920, 1080
             message.encoding = "rgb8"
@@ -166,8 +163,8 @@ class Peer(Told):
             receive = ends.block if mode == "typed-block" else ends.poll
             return await asyncio.to_thread(_ping, ends.publish, receive, seconds)
         if mode == "loan-asyncio":
-            return await _ping_under_asyncio(ends.publish_loan, ends.next_loan, seconds)
-        return await _ping_under_asyncio(ends.emit, ends.next, seconds)
+            return await _ping_by_loan(ends, seconds)
+        return await _ping_by_emit(ends, seconds)
 
     async def echo(self, topic: str, mode: str) -> None:
         """Send back what comes until the last number has come."""
@@ -175,9 +172,9 @@ class Peer(Told):
         if mode in ("typed-block", "typed-poll"):
             await asyncio.to_thread(_echo, ends.publish, ends.block if mode == "typed-block" else ends.poll)
         elif mode == "loan-asyncio":
-            await _echo_under_asyncio(ends.publish_loan, ends.next_loan)
+            await _echo_by_loan(ends)
         else:
-            await _echo_under_asyncio(ends.emit, ends.next)
+            await _echo_by_emit(ends)
 
     async def pour(self, topic: str, paced: bool, seconds: float) -> None:
         """Publish as much as goes; `paced`: no more than a window ahead of what the other end acknowledges."""
@@ -225,33 +222,63 @@ def _ping(send: Callable[[int], None], receive: Callable[[], int], seconds: floa
     return [time / 2000 for time in times[WARM_UP:]]
 
 
-async def _ping_under_asyncio(
-    send: Callable[[int], Awaitable[None]], receive: Callable[[], Awaitable[int]], seconds: float
-) -> list[float]:
+async def _ping_by_emit(ends: Ends, seconds: float) -> list[float]:
+    """As a node does it: straight to `emit` and `next` of the generated package."""
+    emit, runner, fields = ends.emitted.emit, ends.runner, ends.fields
+    receive, touch = ends.subscription.next, ends.touch
     times: list[int] = []
     end = 0
     for number in range(WARM_UP + MOST):
         started = perf_counter_ns()
-        await send(number)
-        await receive()
+        await emit(runner, *fields(number))
+        received = await receive()
+        touch(received[1])
         now = perf_counter_ns()
         times.append(now - started)
         if number == WARM_UP:
             end = now + int(seconds * 1e9)
         if end and now > end and number >= WARM_UP + LEAST:
             break
-    await send(LAST)
+    await emit(runner, *fields(LAST))
     return [time / 2000 for time in times[WARM_UP:]]
+
+
+async def _echo_by_emit(ends: Ends) -> None:
+    emit, runner, fields = ends.emitted.emit, ends.runner, ends.fields
+    receive, touch = ends.subscription.next, ends.touch
+    while True:
+        received = await receive()
+        number = touch(received[1])
+        if number == LAST:
+            return
+        await emit(runner, *fields(number))
+
+
+async def _ping_by_loan(ends: Ends, seconds: float) -> list[float]:
+    times: list[int] = []
+    end = 0
+    for number in range(WARM_UP + MOST):
+        started = perf_counter_ns()
+        ends.publish_loan(number)
+        await ends.next_loan()
+        now = perf_counter_ns()
+        times.append(now - started)
+        if number == WARM_UP:
+            end = now + int(seconds * 1e9)
+        if end and now > end and number >= WARM_UP + LEAST:
+            break
+    ends.publish_loan(LAST)
+    return [time / 2000 for time in times[WARM_UP:]]
+
+
+async def _echo_by_loan(ends: Ends) -> None:
+    while (number := await ends.next_loan()) != LAST:
+        ends.publish_loan(number)
 
 
 def _echo(send: Callable[[int], None], receive: Callable[[], int]) -> None:
     while (number := receive()) != LAST:
         send(number)
-
-
-async def _echo_under_asyncio(send: Callable[[int], Awaitable[None]], receive: Callable[[], Awaitable[int]]) -> None:
-    while (number := await receive()) != LAST:
-        await send(number)
 
 
 def _pour(

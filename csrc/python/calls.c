@@ -25,6 +25,7 @@
 static int (*publish)(struct peppy_writer *, const void *, uint64_t, uint64_t *);
 static int (*publish_at_once)(struct peppy_writer *, const void *, uint64_t, uint64_t *);
 static int (*take_copy)(struct peppy_reader *, void *, uint64_t, struct peppy_message *);
+static int (*arm)(struct peppy_reader *);
 static int (*receive)(struct peppy_reader *, int, int64_t, int64_t, void *, uint64_t, struct peppy_message *);
 
 /* One end of a stream: the handle, the cffi object that keeps it open, and what turns its other results into Python. */
@@ -359,6 +360,17 @@ static PyObject *feed_take(PyObject *self, PyObject *unused)
     return result;
 }
 
+/* arm() -> whether to sleep: there is nothing, and the doorbell will ring; False when there is something after all */
+static PyObject *feed_arm(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct feed *feed = (struct feed *)self;
+    const int code = arm(feed->handle);
+    if (code >= 0)
+        return PyBool_FromLong(code == PEPPY_EMPTY);
+    return PyObject_CallFunction(feed->otherwise, "i", code);
+}
+
 /* --- the module --------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef outlet_methods[] = {{"publish", outlet_publish, METH_O, NULL}, {NULL, NULL, 0, NULL}};
@@ -375,7 +387,8 @@ static PyType_Slot inlet_slots[] = {
 static PyType_Spec inlet_spec = {
     "peppy.ring._calls.Inlet", sizeof(struct end), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, inlet_slots};
 
-static PyMethodDef feed_methods[] = {{"take", feed_take, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+static PyMethodDef feed_methods[] = {
+    {"take", feed_take, METH_NOARGS, NULL}, {"arm", feed_arm, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
 static PyMemberDef feed_members[] = {
     {"next_sequence", T_ULONGLONG, offsetof(struct feed, next), 0, NULL},
     {"sequence", T_ULONGLONG, offsetof(struct feed, sequence), 0, NULL},
@@ -392,14 +405,15 @@ static PyType_Spec feed_spec = {"peppy.ring._calls.Feed", sizeof(struct feed), 0
 static PyObject *use(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    unsigned long long address[4];
-    if (!PyArg_ParseTuple(arguments, "KKKK", &address[0], &address[1], &address[2], &address[3]))
+    unsigned long long address[5];
+    if (!PyArg_ParseTuple(arguments, "KKKKK", &address[0], &address[1], &address[2], &address[3], &address[4]))
         return NULL;
     publish = (int (*)(struct peppy_writer *, const void *, uint64_t, uint64_t *))(uintptr_t)address[0];
     publish_at_once = (int (*)(struct peppy_writer *, const void *, uint64_t, uint64_t *))(uintptr_t)address[1];
     take_copy = (int (*)(struct peppy_reader *, void *, uint64_t, struct peppy_message *))(uintptr_t)address[2];
     receive = (int (*)(struct peppy_reader *, int, int64_t, int64_t, void *, uint64_t, struct peppy_message *))(
         uintptr_t)address[3];
+    arm = (int (*)(struct peppy_reader *))(uintptr_t)address[4];
     Py_RETURN_NONE;
 }
 

@@ -54,78 +54,163 @@ static double seconds_of(PyObject *timeout)
     return seconds < 86400.0 ? seconds : 86400.0;
 }
 
-/* Append (key, mask) for one event, as `select` of a selector does; a descriptor that has gone meanwhile is no event. */
-static int report(PyObject *found, PyObject *keys, PyObject *fd, uint32_t events)
+/* An event, and who waited for it when it came: a callback, a key of a selector, or nobody. */
+struct ready {
+    PyObject *fd, *target;
+    uint32_t events;
+    int is_served;
+};
+
+/* 1 while the same one waits for the descriptor; its number may be somebody else's by now, for whom nothing came. */
+static int waits(PyObject *targets, const struct ready *ready)
 {
-    PyObject *key = PyDict_GetItemWithError(keys, fd);
-    if (!key)
+    PyObject *target = PyDict_GetItemWithError(targets, ready->fd);
+    if (!target)
         return PyErr_Occurred() ? -1 : 0;
-    PyObject *wanted = PyObject_GetAttrString(key, "events");
+    return target == ready->target; /* which is kept, so that no newcomer has its address */
+}
+
+/* Find out who waits for this event; -1 with an exception set. */
+static int find(PyObject *served, PyObject *keys, const struct epoll_event *event, struct ready *ready)
+{
+    ready->events = event->events;
+    ready->target = NULL;
+    ready->fd = PyLong_FromLong(event->data.fd);
+    if (!ready->fd)
+        return -1;
+    ready->target = PyDict_GetItemWithError(served, ready->fd);
+    ready->is_served = ready->target != NULL;
+    if (!ready->target && !PyErr_Occurred())
+        ready->target = PyDict_GetItemWithError(keys, ready->fd);
+    Py_XINCREF(ready->target);
+    return !ready->target && PyErr_Occurred() ? -1 : 0;
+}
+
+/* Hand an exception of a callback to `failed`, for the others are to go on; -1 for one that ends the loop. */
+static int tell(PyObject *failed)
+{
+    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit))
+        return -1;
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback)
+        PyException_SetTraceback(error, traceback);
+    PyObject *result = PyObject_CallFunctionObjArgs(failed, error, NULL);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+/* Call who serves this descriptor; -1 for an exception that ends the loop. */
+static int serve(PyObject *failed, const struct ready *ready)
+{
+    PyObject *result = PyObject_CallNoArgs(ready->target);
+    if (!result)
+        return tell(failed);
+    Py_DECREF(result);
+    return 0;
+}
+
+/* Append (key, mask), as `select` does. */
+static int report(PyObject *found, const struct ready *ready)
+{
+    PyObject *wanted = PyObject_GetAttrString(ready->target, "events");
     if (!wanted)
         return -1;
     long mask = PyLong_AsLong(wanted);
     Py_DECREF(wanted);
     if (mask == -1 && PyErr_Occurred())
         return -1;
-    mask &= (events & ~(uint32_t)EPOLLIN ? EVENT_WRITE : 0) | (events & ~(uint32_t)EPOLLOUT ? EVENT_READ : 0);
-    if (!mask)
-        return 0;
-    PyObject *entry = Py_BuildValue("(Ol)", key, mask);
+    mask &= (ready->events & ~(uint32_t)EPOLLIN ? EVENT_WRITE : 0) |
+            (ready->events & ~(uint32_t)EPOLLOUT ? EVENT_READ : 0);
+    PyObject *entry = mask ? Py_BuildValue("(Ol)", ready->target, mask) : NULL;
     if (!entry)
-        return -1;
+        return mask ? -1 : 0;
     int code = PyList_Append(found, entry);
     Py_DECREF(entry);
     return code;
 }
 
-/* Call who serves this descriptor; 0 when nobody does, 1 when it was served, -1 for an exception of his. */
-static int serve(PyObject *served, PyObject *fd)
+/* First call who is served, then report the others: a callback may have changed who waits, or for what. */
+static int pass_on(PyObject *const *arguments, PyObject *found, const struct epoll_event *events, int count)
 {
-    PyObject *callback = PyDict_GetItemWithError(served, fd);
-    if (!callback)
-        return PyErr_Occurred() ? -1 : 0;
-    Py_INCREF(callback); /* it may remove itself */
-    PyObject *result = PyObject_CallNoArgs(callback);
-    Py_DECREF(callback);
-    if (!result)
-        return -1;
-    Py_DECREF(result);
-    return 1;
+    PyObject *const served = arguments[2], *const keys = arguments[3], *const failed = arguments[6];
+    struct ready ready[BATCH];
+    int code = 0, known = 0;
+    while (known < count && !code) {
+        code = find(served, keys, &events[known], &ready[known]);
+        known++;
+    }
+    for (int index = 0; index < known && code >= 0; index++)
+        if (ready[index].is_served && (index == 0 || (code = waits(served, &ready[index])) > 0))
+            code = serve(failed, &ready[index]);
+    for (int index = 0; index < known && code >= 0; index++)
+        if (!ready[index].is_served && (code = waits(keys, &ready[index])) > 0)
+            code = report(found, &ready[index]);
+    for (int index = 0; index < known; index++) {
+        Py_XDECREF(ready[index].fd);
+        Py_XDECREF(ready[index].target);
+    }
+    return code < 0 ? -1 : 0; /* what is ready still is so at the next call */
 }
 
-/* wait(epoll, timeout in seconds or None, {fd: callback}, {fd: key of a selector}) -> [(key, mask)] of the others */
-static PyObject *wait_for(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+static double now(void)
 {
-    (void)module;
-    if (count != 4 || !PyDict_Check(arguments[2]) || !PyDict_Check(arguments[3])) {
-        PyErr_SetString(PyExc_TypeError, "wait(epoll, timeout, served, keys)");
-        return NULL;
-    }
-    const long epoll = PyLong_AsLong(arguments[0]);
-    const double seconds = seconds_of(arguments[1]);
-    if (PyErr_Occurred())
-        return NULL;
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+/* One system call and who is served by it; the others are appended to `found`. 0, or -1 with an exception set. */
+static int wait_once(int epoll, double seconds, PyObject *const *arguments, PyObject *found)
+{
     struct epoll_event events[BATCH];
     int ready;
     Py_BEGIN_ALLOW_THREADS
-    ready = seconds > 0 ? wait_ns((int)epoll, events, seconds)
-                        : epoll_wait((int)epoll, events, BATCH, seconds < 0 ? -1 : 0);
+    ready = seconds > 0 ? wait_ns(epoll, events, seconds) : epoll_wait(epoll, events, BATCH, seconds < 0 ? -1 : 0);
     Py_END_ALLOW_THREADS
-    if (ready < 0 && errno != EINTR)
-        return PyErr_SetFromErrno(PyExc_OSError);
-    if (ready < 0 && PyErr_CheckSignals())
-        return NULL;
-    PyObject *found = PyList_New(0);
-    for (int index = 0; found && index < ready; index++) {
-        PyObject *fd = PyLong_FromLong(events[index].data.fd);
-        int code = fd ? serve(arguments[2], fd) : -1;
-        if (code == 0)
-            code = report(found, arguments[3], fd, events[index].events);
-        Py_XDECREF(fd);
-        if (code < 0)
-            Py_CLEAR(found); /* what is ready still is so at the next call */
+    if (ready < 0 && errno != EINTR) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
     }
-    return found;
+    if (ready > 0 && pass_on(arguments, found, events, ready))
+        return -1;
+    return PyErr_CheckSignals(); /* one that came while callbacks ran does not interrupt the next system call */
+}
+
+/*
+ * wait(epoll, timeout in seconds or None, {fd: callback}, {fd: key of a selector}, ready, timers, failed) -> [(key, mask)]
+ *
+ * Returns events of descriptors that are not served. When those who are served leave nothing behind that the loop has
+ * to do (no handle in `ready`, no timer more), it waits on for the rest of the time.
+ */
+static PyObject *wait_for(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    (void)module;
+    if (count != 7 || !PyDict_Check(arguments[2]) || !PyDict_Check(arguments[3]) || !PyCallable_Check(arguments[6])) {
+        PyErr_SetString(PyExc_TypeError, "wait(epoll, timeout, served, keys, ready, timers, failed)");
+        return NULL;
+    }
+    const long epoll = PyLong_AsLong(arguments[0]);
+    double seconds = seconds_of(arguments[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    const Py_ssize_t timers = PyObject_Size(arguments[5]);
+    const double deadline = seconds > 0 ? now() + seconds : 0;
+    PyObject *found = timers < 0 ? NULL : PyList_New(0);
+    while (found) {
+        if (wait_once((int)epoll, seconds, arguments, found)) {
+            Py_CLEAR(found);
+            break;
+        }
+        if (seconds == 0 || PyList_Size(found) || PyObject_Size(arguments[4]) ||
+            PyObject_Size(arguments[5]) != timers || (deadline && (seconds = deadline - now()) <= 0))
+            break;
+    }
+    return PyErr_Occurred() ? NULL : found;
 }
 
 /* quiet(eventfd) -> whether it had been rung; without giving the interpreter lock away, for nothing is waited for */

@@ -126,7 +126,7 @@ class TestDeciding:
         arm.call("close_gate")
         before = len(arm.call("said")["accepted"])
         with pytest.raises(ToldError) as late:
-            pilot.call("fire", decide="gate", work="keep", timeout=0.2)
+            pilot.call("fire", decide="gate", work="keep", timeout=1.0)
         assert late.value.name == "ServiceTimeout"
         arm.call("open_gate")
         goal = eventually(lambda: arm.call("said")["accepted"][before:])[0]

@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 
 from peppy.codec import checks, layout
+from peppy.codec._floats import doubles, singles
 from peppy.codec.bulk import octet_lists, octets_in_body, outgoing
 from peppy.codec.source import Source
 from peppy.model.types import (
@@ -257,10 +258,16 @@ class _Encoder:
         return name
 
     def _short_array(self, token: Token, length: int, name: str, where: str) -> str:
-        """A few numbers: unpacked into variables, which are checked in one expression."""
+        """A few numbers: floats are checked in one call, others in variables and in one expression."""
         source = self._source
-        elements = [source.new("e") for _ in range(length)]
         check = source.bind(checks.list_check(token, length))
+        if token in FLOATS and self._careful is not None:
+            value, convert = source.new("v"), source.bind(singles if token is Token.F32 else doubles)
+            source.line(f"{value} = {convert}({name}, {length})")
+            with source.block(f"if {value} is None:"):
+                source.line(f"{value} = {check}({name}, {where})")
+            return value
+        elements = [source.new("e") for _ in range(length)]
         kind = self._class_of.format(name)
         with source.block(f"if ({kind} is not list and {kind} is not tuple) or len({name}) != {length}:"):
             source.line(f"{name} = {check}({name}, {where})")

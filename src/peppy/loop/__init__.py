@@ -7,8 +7,11 @@ streams, subprocesses and timers work as ever; timers are exact to the nanosecon
 """
 
 import asyncio
+import os
+import select
 import selectors
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from peppy.loop._wait import quiet, wait
@@ -25,42 +28,60 @@ class EventLoop(asyncio.SelectorEventLoop):
     """A selector event loop that serves some descriptors at once. Not thread-safe, as no event loop is."""
 
     def __init__(self) -> None:
-        self._waiting = _Selector(self._failed)
+        self._waiting = _Selector(self)
         super().__init__(self._waiting)
 
     def serve(self, fd: int, callback: Callback) -> None:
         """Call `callback()` as soon as `fd` is readable, within the wait of the loop, where no task is running.
 
         It reads what there is, or it is called again and again. One descriptor is served or has readers, never both;
-        an exception goes to the loop's exception handler.
+        an exception goes to the loop's exception handler. Raises `KeyError` when `fd` is served or has readers or
+        writers, `RuntimeError` when the loop is closed, `OSError` when `fd` cannot be waited for.
         """
+        if self.is_closed():
+            raise RuntimeError("Event loop is closed")
         self._waiting.serve(fd, callback)
 
     def stop_serving(self, fd: int) -> None:
         """Leave `fd` alone from now on. Does nothing for one that is not served."""
         self._waiting.stop_serving(fd)
 
-    def _failed(self, error: Exception) -> None:
-        self.call_exception_handler({"message": "a served descriptor's callback failed", "exception": error})
+    def stop(self) -> None:
+        """As in asyncio; a wait that serves somebody ends too."""
+        super().stop()
+        self.call_soon(_nothing)
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Selector(selectors.EpollSelector):
-    def __init__(self, failed: Callable[[Exception], None]) -> None:
+    """Who is served is registered beside the selector's own map, where asyncio looks for its readers and writers."""
+
+    def __init__(self, loop: EventLoop) -> None:
         super().__init__()
-        self._epoll = self.fileno()
-        self._failed = failed
+        self._epoll = select.epoll.fromfd(os.dup(self.fileno()))
+        self._number = self._epoll.fileno()
+        self._loop: Any = loop  # whose two lists say whether it has something to do: they are asyncio's own
         self._served: dict[int, Callback] = {}
         self._keys: dict[int, selectors.SelectorKey] = {}
 
     def serve(self, fd: int, callback: Callback) -> None:
-        super().register(fd, selectors.EVENT_READ)
+        if fd in self._served or fd in self.get_map():
+            raise KeyError(f"descriptor {fd} is served, or has readers or writers, already")
+        self._epoll.register(fd, select.EPOLLIN)
         self._served[fd] = callback
 
     def stop_serving(self, fd: int) -> None:
         if self._served.pop(fd, None) is not None:
-            super().unregister(fd)
+            with suppress(OSError):  # it was closed first
+                self._epoll.unregister(fd)
 
     def register(self, fileobj: "FileDescriptorLike", events: int, data: Any = None) -> selectors.SelectorKey:
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        if fd in self._served:
+            raise KeyError(f"descriptor {fd} is served already")
         key = super().register(fileobj, events, data)
         self._keys[key.fd] = key
         return key
@@ -76,8 +97,15 @@ class _Selector(selectors.EpollSelector):
         return key
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        try:
-            return wait(self._epoll, timeout, self._served, self._keys)
-        except Exception as error:
-            self._failed(error)
-            return []
+        loop = self._loop
+        return wait(self._number, timeout, self._served, self._keys, loop._ready, loop._scheduled, self._failed)
+
+    def _failed(self, error: BaseException) -> None:
+        context = {"message": "a served descriptor's callback failed", "exception": error}
+        self._loop.call_exception_handler(context)
+
+    def close(self) -> None:
+        self._served.clear()
+        self._keys.clear()
+        self._epoll.close()
+        super().close()

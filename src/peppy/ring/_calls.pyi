@@ -5,7 +5,7 @@ from collections.abc import Callable
 from peppy.ring._core import Pointer
 from peppy.ring.outcome import Outcome
 
-def use(publish: int, publish_at_once: int, take_copy: int, receive: int, /) -> None:
+def use(publish: int, publish_at_once: int, take_copy: int, receive: int, arm: int, /) -> None:
     """The addresses of the core's functions."""
 
 class Outlet:
@@ -43,3 +43,4 @@ class Feed:
         /,
     ) -> None: ...
     def take(self) -> tuple[str, object] | Outcome | None: ...
+    def arm(self) -> bool: ...

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from peppy.ring._core import Pointer
 
-_USED = ("peppy_publish", "peppy_publish_at_once", "peppy_take_copy", "peppy_receive")
+_USED = ("peppy_publish", "peppy_publish_at_once", "peppy_take_copy", "peppy_receive", "peppy_arm")
 
 _calls.use(*(int(ffi.cast("uintptr_t", ffi.addressof(lib, name))) for name in _USED))
 

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from time import monotonic_ns
 from typing import Any, Generic, TypeVar, cast
 
 from peppy.codec import Plan
@@ -92,7 +91,7 @@ class FeedbackReader(Waiting, Generic[M]):
                 goal_ended = self._goal_ended  # before the look: what was written until then is seen
                 taken = self._take()
                 if taken is not None:
-                    self._took(monotonic_ns())
+                    self._took()
                     return cast(M, taken[1])
                 if goal_ended or self._source is None:
                     self.close()
@@ -144,7 +143,7 @@ class FeedbackReader(Waiting, Generic[M]):
         with self._lock:
             if self._closed or self._goal_ended or self._source is None:
                 return False
-            return self._source.reader.arm() is Outcome.EMPTY
+            return self._source.arm()
 
     def _undecodable(self, source: Source, error: DecodeError) -> None:
         """It counts as lost, for nobody gets it."""

@@ -55,6 +55,10 @@ class Source:
     Small formats are copied out and decoded in one call. Formats with arrays are decoded from the pinned message, so
     that an array is copied once."""
 
+    arm: Callable[[], bool]
+    """Before sleeping on the doorbell, which is read before this: False when there is something, or the end, after all.
+    """
+
     def __init__(
         self,
         stream_id: int,
@@ -82,11 +86,11 @@ class Source:
         self._figures: Figures
         if plan.bulk_count:
             self._figures = _Figures(claim.start_seq)
-            self.take = self._take_arrays
+            self.take, self.arm = self._take_arrays, self._arm
         else:
             feed = self.reader.feed(producer, claim.start_seq, plan.head, plan.read, plan.decode, lost)
             self._figures = feed
-            self.take = feed.take
+            self.take, self.arm = feed.take, feed.arm
 
     def _take_arrays(self) -> tuple[str, Any] | Outcome | None:
         view = self.reader.take_view()
@@ -95,6 +99,9 @@ class Source:
         data, sequence, published = view
         self._account(1, sequence, published)
         return self.producer, self._plan.decode(data)
+
+    def _arm(self) -> bool:
+        return self.reader.arm() is Outcome.EMPTY
 
     def take_loan(self) -> Loaned | Outcome | None:
         """As `take`, the arrays in place."""
@@ -139,7 +146,7 @@ class Source:
         """Give the row up; views stay valid until they die. `info` remains."""
         last = self._figures
         self._figures = _Figures(last.next_sequence, last.sequence, last.publish_time_ns, last.receive_time_ns)
-        self.take = _take_nothing
+        self.take = self.arm = _refuse
         self.reader.close()
 
     def _account(self, count: int, sequence: int, published: int) -> None:
@@ -152,5 +159,5 @@ class Source:
             self._lost(lost)
 
 
-def _take_nothing() -> NoReturn:
+def _refuse() -> NoReturn:
     raise StreamClosed("the reader is closed")

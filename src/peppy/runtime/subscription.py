@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 T = TypeVar("T")
 
-_EMPTY = Outcome.EMPTY  # a member of an enumeration is slow to look up
-
 LARGEST_BATCH = 1024
 """Messages that one call of the core brings: there is room for so many in advance."""
 
@@ -87,7 +85,10 @@ class Subscription(Waiting, Generic[M]):
         """
         if self.turn_is_long:
             await self.give_way()
-        while (taken := self._take() or self._spin(self._take)) is None:
+        taken = self._take() or self._spin(self._take)
+        if taken is not None:
+            self._took()
+        while taken is None:
             turn = self._lie_down()  # as `wait` does, which would be one more coroutine to wake
             if turn is not None:
                 try:
@@ -97,11 +98,15 @@ class Subscription(Waiting, Generic[M]):
                     raise
             if self._closed:
                 return None
+            taken = self._take()
         return taken
 
     def take(self) -> tuple[str, M] | None:
         """A message that is there, or None; never waits."""
-        return self._take()
+        taken = self._take()
+        if taken is not None:
+            self._took()
+        return taken
 
     def take_blocking(self, timeout: float | None = None) -> tuple[str, M] | None:
         """Wait for a message, interpreter lock released; None after `timeout` seconds or once closed.
@@ -259,7 +264,6 @@ class Subscription(Waiting, Generic[M]):
                         continue
                     if taken.__class__ is tuple:
                         self._latest = source
-                        self._took(monotonic_ns())
                         return cast("tuple[str, M]", taken)
                     if taken is None and not source.writer_gone:
                         break
@@ -280,7 +284,6 @@ class Subscription(Waiting, Generic[M]):
                         continue
                     if isinstance(taken, Loaned):
                         self._latest = source
-                        self._took(taken.info.receive_time_ns)
                         return ReadLoan(taken.view, source.producer, taken.message, taken.info)
                     if (taken is None and not source.writer_gone) or self._has_ended(source):
                         break
@@ -318,9 +321,13 @@ class Subscription(Waiting, Generic[M]):
     async def _next_loan(self) -> ReadLoan[M] | None:
         if self.turn_is_long:
             await self.give_way()
-        while (taken := self._take_loan() or self._spin(self._take_loan)) is None:
+        taken = self._take_loan() or self._spin(self._take_loan)
+        if taken is not None:
+            self._took()
+        while taken is None:
             if not await self.wait():
                 return None
+            taken = self._take_loan()
         return taken
 
     def _in_turn(self) -> list[Source]:
@@ -355,7 +362,7 @@ class Subscription(Waiting, Generic[M]):
             if self._closed or (self._refusals and not self._sources):
                 return False
             for source in self._sources:  # noqa: SIM110 (a generator costs as much as the call)
-                if source.reader.arm() is not _EMPTY or source.writer_gone:
+                if not source.arm() or source.writer_gone:
                     return False
             return True
 

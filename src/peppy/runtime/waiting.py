@@ -12,7 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import Context
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any, TypeVar
 
 from peppy.loop import EventLoop, quiet
@@ -92,11 +92,12 @@ class Waiting(ABC):
         self._turn_began_ns = 0
         await asyncio.sleep(0)
 
-    def _took(self, received_ns: int) -> None:
-        """A message was taken at this time."""
+    def _took(self) -> None:
+        """A message was taken on the event loop, without waiting for it."""
+        now = monotonic_ns()
         if not self._turn_began_ns:
-            self._turn_began_ns = received_ns
-        elif received_ns - self._turn_began_ns > LONGEST_TURN_NS:
+            self._turn_began_ns = now
+        elif now - self._turn_began_ns > LONGEST_TURN_NS:
             self.turn_is_long = True
 
     def _lie_down(self) -> Turn | None:
@@ -120,20 +121,10 @@ class Waiting(ABC):
             if not turn.done():
                 turn.set_result(None)
 
-    def _wake_at_once(self) -> None:
-        """The same, called by the event loop itself."""
-        waiting, self._tasks_waiting = self._tasks_waiting, {}
-        for turn in waiting:
-            turn.wake()
-
     def _wake_if_rung(self) -> None:
         """On the event loop, before one that is less urgent."""
-        if not self._tasks_waiting or self._closed:
-            return
-        if quiet(self.doorbell):
+        if self._tasks_waiting and not self._closed and quiet(self.doorbell):
             self._wake_at_once()
-            if self._threads_waiting:
-                self._loop.call_soon(self._pass_on)
 
     def _doorbell_rang(self) -> None:
         for urgent in self._urgent:
@@ -146,6 +137,12 @@ class Waiting(ABC):
             return
         quiet(self.doorbell)
         self._wake_at_once()
+
+    def _wake_at_once(self) -> None:
+        """As `wake_tasks`, called by the event loop itself."""
+        waiting, self._tasks_waiting = self._tasks_waiting, {}
+        for turn in waiting:
+            turn.wake()
         if self._threads_waiting:
             self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
 
