@@ -31,16 +31,17 @@ class EventLoop(asyncio.SelectorEventLoop):
         self._waiting = _Selector(self)
         super().__init__(self._waiting)
 
-    def serve(self, fd: int, callback: Callback) -> None:
+    def serve(self, fd: int, callback: Callback, *, edges: bool = False) -> None:
         """Call `callback()` as soon as `fd` is readable, within the wait of the loop, where no task is running.
 
-        It reads what there is, or it is called again and again. One descriptor is served or has readers, never both;
+        It reads what there is, or it is called again and again; with `edges` it is called when something comes, whether
+        what came before was read or not. One descriptor is served or has readers, never both;
         an exception goes to the loop's exception handler. Raises `KeyError` when `fd` is served or has readers or
         writers, `RuntimeError` when the loop is closed, `OSError` when `fd` cannot be waited for.
         """
         if self.is_closed():
             raise RuntimeError("Event loop is closed")
-        self._waiting.serve(fd, callback)
+        self._waiting.serve(fd, callback, select.EPOLLIN | (select.EPOLLET if edges else 0))
 
     def stop_serving(self, fd: int) -> None:
         """Leave `fd` alone from now on. Does nothing for one that is not served."""
@@ -67,10 +68,10 @@ class _Selector(selectors.EpollSelector):
         self._served: dict[int, Callback] = {}
         self._keys: dict[int, selectors.SelectorKey] = {}
 
-    def serve(self, fd: int, callback: Callback) -> None:
+    def serve(self, fd: int, callback: Callback, events: int) -> None:
         if fd in self._served or fd in self.get_map():
             raise KeyError(f"descriptor {fd} is served, or has readers or writers, already")
-        self._epoll.register(fd, select.EPOLLIN)
+        self._epoll.register(fd, events)
         self._served[fd] = callback
 
     def stop_serving(self, fd: int) -> None:

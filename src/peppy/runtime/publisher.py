@@ -9,9 +9,9 @@ import secrets
 import sys
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from peppy.codec import Gathered, Plan, Room
 from peppy.errors import PeppyError
@@ -29,15 +29,6 @@ SMALLEST_CAPACITY = 4096
 """Bytes of room for messages whose format has no fixed size; twice the first message when that is more."""
 
 Payload = bytes | Gathered
-
-
-class _Written:
-    """Awaits nothing: there is nothing to run, not even a function of Python's."""
-
-    __await__ = ().__iter__
-
-
-_WRITTEN = cast("Awaitable[None]", _Written())
 
 
 class PublisherStats(NamedTuple):
@@ -86,11 +77,6 @@ class TopicWriter:
             self._bind(self._put_of_stream())
         self._control.open_stream(self)
         return writer
-
-    def emit(self, payload: Payload) -> Awaitable[None]:
-        """Write one message now; there is nothing to wait for."""
-        self.put(payload)
-        return _WRITTEN
 
     def loan(self, kind: type[L], room: Room) -> L:
         """A write loan of class `kind`; RuntimeError when too many are out, ValueError for one that does not fit."""

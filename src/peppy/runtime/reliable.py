@@ -46,7 +46,7 @@ class WaitingTopicWriter(TopicWriter):
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
-    async def emit(self, payload: Payload) -> None:
+    async def put_async(self, payload: Payload) -> None:
         """Write one message when there is room, while the event loop runs on. PublishTimeout at the bound.
 
         Cancelled, it has written nothing.

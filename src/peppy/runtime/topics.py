@@ -1,7 +1,7 @@
 """What generated topic modules stand on: `EmittedTopic` and `ConsumedTopic` tie a declaration to a running node."""
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from peppy.codec import Gathered, Plan
 from peppy.errors import SubscriptionClosed
@@ -9,6 +9,7 @@ from peppy.model.interface import member_key
 from peppy.model.qos import QoSProfile
 from peppy.runtime.loan import PendingLoan, ReadLoan
 from peppy.runtime.publisher import Publisher, PublisherStats
+from peppy.runtime.reliable import WaitingTopicWriter
 from peppy.runtime.subscription import MessageInfo, Subscription, SubscriptionStats
 from peppy.runtime.write_loan import WriteLoan
 
@@ -32,6 +33,15 @@ M = TypeVar("M")
 P = TypeVar("P", bound=Publisher)
 
 
+class _Written:
+    """Awaits nothing: there is nothing to run, not even a function of Python's."""
+
+    __await__ = ().__iter__
+
+
+_WRITTEN = cast("Awaitable[None]", _Written())
+
+
 class EmittedTopic:
     """A topic that this node emits; `interface` is the `name:tag` that it is inherited from, if it is."""
 
@@ -48,7 +58,10 @@ class EmittedTopic:
         """
         topics = node_runner.topics
         writer = topics.writers.get(self.name) or topics.writer(self)
-        return writer.emit(payload)
+        if isinstance(writer, WaitingTopicWriter):
+            return writer.put_async(payload)
+        writer.put(payload)
+        return _WRITTEN
 
     def publisher(self, node_runner: "NodeRunner", kind: type[P]) -> P:
         """A publisher of the generated class `kind`, sharing the topic's stream with all others of this process."""

@@ -107,6 +107,9 @@ class Waiting(ABC):
         if not self._watching:
             self._watching = True
             self._watch()
+        quiet(self.doorbell)
+        if self._threads_waiting:
+            self._loop.call_soon(self._pass_on)  # it may have been rung for them
         if not self._armed():
             return None
         self._turn_began_ns = 0
@@ -134,9 +137,14 @@ class Waiting(ABC):
             # The bell is for threads: taking it from them and ringing again would wake this loop again and again,
             # while they wait for the interpreter. The next task that sleeps watches it anew.
             self._stop_watching()
-            return
-        quiet(self.doorbell)
-        self._wake_at_once()
+        else:
+            self._wake_at_once()
+
+    def _doorbell_is_rung(self) -> None:
+        """As `_doorbell_rang`, in a loop that goes on calling until the doorbell is read."""
+        if self._tasks_waiting or not self._threads_waiting:
+            quiet(self.doorbell)
+        self._doorbell_rang()
 
     def _wake_at_once(self) -> None:
         """As `wake_tasks`, called by the event loop itself."""
@@ -147,11 +155,12 @@ class Waiting(ABC):
             self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
 
     def _watch(self) -> None:
-        """A loop of ours serves the doorbell at once; in a program of its own peppy lives in somebody else's loop."""
+        """A loop of ours serves the doorbell at once, and it need not be read until the task waits again; a standalone
+        program may have another loop."""
         if isinstance(self._loop, EventLoop):
-            self._loop.serve(self.doorbell, self._doorbell_rang)
+            self._loop.serve(self.doorbell, self._doorbell_rang, edges=True)
         else:
-            self._loop.add_reader(self.doorbell, self._doorbell_rang)
+            self._loop.add_reader(self.doorbell, self._doorbell_is_rung)
 
     def _stop_watching(self) -> None:
         if not self._watching:

@@ -24,12 +24,12 @@ DEPTH = 8
 
 
 def emit(writer: WaitingTopicWriter, number: int) -> asyncio.Task[None]:
-    return asyncio.create_task(writer.emit(writer.plan.encode(number)))
+    return asyncio.create_task(writer.put_async(writer.plan.encode(number)))
 
 
 async def fill(writer: WaitingTopicWriter, count: int = DEPTH) -> None:
     for number in range(count):
-        await writer.emit(writer.plan.encode(number))
+        await writer.put_async(writer.plan.encode(number))
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -362,7 +362,7 @@ def test_a_loan_waits_for_room_on_its_thread_and_is_refused_on_the_loop():
         subscription, writer = bench.subscribe(), bench.waiting_writer()
         publisher = Publisher(writer)
         for number in range(DEPTH):
-            await writer.emit(writer.plan.encode(number, b"abc"))
+            await writer.put_async(writer.plan.encode(number, b"abc"))
         with pytest.raises(RuntimeError, match="emit"):
             loan(publisher)
 
@@ -383,12 +383,12 @@ def test_a_loan_taken_before_others_filled_the_ring_waits_when_it_is_published()
     async def claim(bench: Bench) -> None:
         subscription, writer = bench.subscribe(), bench.waiting_writer()
         publisher = Publisher(writer)
-        await writer.emit(writer.plan.encode(0, b"abc"))
+        await writer.put_async(writer.plan.encode(0, b"abc"))
         async with loan(publisher) as mine:
             mine.number = 99
             mine.data[:] = 7
             for number in range(1, DEPTH):
-                await writer.emit(writer.plan.encode(number, b"abc"))
+                await writer.put_async(writer.plan.encode(number, b"abc"))
             with pytest.raises(RuntimeError, match="emit"):
                 mine.publish()
             assert bytes(mine.data) == b"\7\7\7"  # it stays usable
