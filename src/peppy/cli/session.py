@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from peppy.cli.interrupts import interruptible
 from peppy.cli.report import Report
 from peppy.errors import PeppyError
 from peppy.model.environment import allowed
@@ -35,7 +36,7 @@ def daemon(report: Report, *, autostart: bool = True) -> Generator["Client"]:
     root = home()
     if autostart:
         check_data_root(root)
-    with Client.connect(root, autostart=autostart, on_notice=report.info) as client:
+    with interruptible(), Client.connect(root, autostart=autostart, on_notice=report.info) as client:
         yield client
 
 

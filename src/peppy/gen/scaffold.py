@@ -57,7 +57,7 @@ def write_scaffold(directory: Path, name: str, toolchain: str) -> None:
             file = directory / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-    except OSError:
+    except BaseException:
         _remove(directory)
         raise
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from peppy.cli.main import main
+from peppy.cli import program
 from peppy.codec import plan_of
 from peppy.errors import PeppyError
 from peppy.model.goals import CancelState, ResultStatus
@@ -71,7 +71,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("PEPPY_NO_AUTOSTART", "1")
 
     def call(*words: str) -> "subprocess.CompletedProcess[str]":
-        code = main(list(words))
+        code = program.run(list(words))
         printed = capsys.readouterr()
         return subprocess.CompletedProcess(words, code, printed.out, printed.err)
 

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from peppy.cli.groups import LazyGroup
-from peppy.cli.main import peppy as program
+from peppy.cli.program import peppy as program
 
 from .running import golden, peppy
 

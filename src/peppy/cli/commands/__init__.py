@@ -1,1 +1,1 @@
-"""One module per command; its `command` is what `peppy.cli.main` offers under that name."""
+"""One module per command; its `command` is what `peppy.cli.program` offers under that name."""

@@ -16,7 +16,7 @@ def command(report: Report, shell: str) -> object:
     """Print the completion script of a shell: `eval "$(peppy completions bash)"`."""
     from click.shell_completion import get_completion_class
 
-    from peppy.cli.main import peppy
+    from peppy.cli.program import peppy
 
     if shell not in SHELLS or (script := get_completion_class(shell)) is None:
         found = nearest(shell, SHELLS)

@@ -7,6 +7,7 @@ import click
 
 from peppy.cli.command import verb
 from peppy.cli.commands.later import refuse
+from peppy.cli.interrupts import interruptible
 from peppy.cli.report import Report
 from peppy.cli.usage import misuse
 from peppy.cli.words import absolute
@@ -52,4 +53,5 @@ def _found_toolchain(report: Report) -> str:
 def _create(directory: Path, name: str, toolchain: str) -> None:
     from peppy.gen.scaffold import write_scaffold
 
-    write_scaffold(directory, name, toolchain)
+    with interruptible():
+        write_scaffold(directory, name, toolchain)

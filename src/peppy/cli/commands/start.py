@@ -3,6 +3,7 @@
 import os
 
 from peppy.cli.command import verb
+from peppy.cli.interrupts import interruptible
 from peppy.cli.options import daemon_options, daemon_words
 from peppy.cli.report import Report
 from peppy.cli.session import check_data_root, home, running_daemon
@@ -19,6 +20,7 @@ def command(report: Report, core_node_name: str | None, clock_source: str) -> ob
     if pid is None:
         os.environ.pop("PEPPY_NO_AUTOSTART", None)  # it forbids starts that nobody asked for
         check_data_root(home())
-        pid = start_daemon(home(), words)
+        with interruptible():
+            pid = start_daemon(home(), words)
     report.result(f"Daemon running (pid {pid})")
     return {"pid": pid}
