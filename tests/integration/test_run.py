@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from living import LivingDaemon, configure, eventually, is_alive, make_node, mak
 
 from peppy.errors import PeppyError
 from peppy.protocol.answers import StoppedInstance
-from peppy.protocol.frames import Cancel, NodeRun, NodeStop
+from peppy.protocol.frames import Cancel, NodeInfo, NodeRun, NodeStop
 
 NODE = "echoer:0.1.0"
 
@@ -193,7 +194,7 @@ def test_a_start_over_its_total_limit_ends(shared: LivingDaemon, tmp_path: Path)
     assert shared.instance_row("one").state == "failed"
 
 
-def test_a_cancelled_start_leaves_no_process(shared: LivingDaemon, tmp_path: Path):
+def test_a_cancelled_start_is_a_stop_and_leaves_no_process(shared: LivingDaemon, tmp_path: Path):
     shared.ready(make_node(tmp_path, language="python"))
     with shared.client() as client:
         connection = client._connection  # pyright: ignore[reportPrivateUsage]
@@ -201,8 +202,24 @@ def test_a_cancelled_start_leaves_no_process(shared: LivingDaemon, tmp_path: Pat
         eventually(lambda: (row := shared.instance_row("one")) and row.pid, "the process")
         connection.send(Cancel(), 7)
         assert connection.receive(60).frame.kind == "Aborted"
-    assert shared.instance_row("one").state == "failed"
+    assert shared.instance_row("one").state == "finished"
+    assert "one of echoer:0.1.0 stopped" in shared.stack_log()
     assert not (shared.home / "run/instances/one").exists()
+
+
+def test_ctrl_c_while_a_setup_takes_its_time_is_told_as_a_stop_everywhere(shared: LivingDaemon, tmp_path: Path):
+    body = "import asyncio\nasync def setup(params, runner): print('slow'); await asyncio.sleep(1000)"
+    node = shared.ready(make_python_node(tmp_path, body=body))
+    words = [sys.executable, "-m", "peppy.cli", "node", "run", node, "-i", "one"]
+    with subprocess.Popen(words, env=shared.environment, stderr=subprocess.PIPE, text=True) as process:
+        eventually(lambda: (shared.home / "logs/run/one.log").exists() and "slow" in log_of(shared), "the setup")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == "[ERROR] Aborted: interrupted\n"
+    assert process.returncode == 130
+    row = shared.instance_row("one")
+    assert (row.state, row.exit.killed) == ("finished", False)
+    assert shared.ask(NodeInfo(node)).instances[0].state == "finished"
+    assert shared.stack_log().endswith(f"one of {node} stopped\n")
 
 
 def test_a_starting_instance_can_be_stopped(shared: LivingDaemon, tmp_path: Path):

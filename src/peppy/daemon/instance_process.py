@@ -19,7 +19,7 @@ class Process:
     """The live side of an instance. `shim` is None until its program has been executed, `directory` is the shim's.
 
     `executed`: its program has been. `ended`: the child is gone. `gone`: no process of it is left, and its record says
-    how it ended.
+    how it ended. `at_once`: its stop leaves the grace out.
     """
 
     instance: Instance
@@ -28,6 +28,7 @@ class Process:
     session: NodeSession | None = None
     stopping: "asyncio.Task[Stopped] | None" = None
     error: str | None = None
+    at_once: bool = False
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     healthy: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)

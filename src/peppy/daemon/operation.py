@@ -24,6 +24,7 @@ class Operation:
         self._request_id = request_id
         self._idle: asyncio.Timeout | None = None
         self._idle_secs = 0.0
+        self._limits: tuple[asyncio.Timeout, ...] = ()
         self.cancel = cancel
         """Ends the operation; what it has begun is undone or finished by its handler."""
 
@@ -44,9 +45,9 @@ class Operation:
         Raises PeppyError (`Timeout`) that names the flag or setting which raises the limit.
         """
         self._idle_secs = idle_secs
-        total = asyncio.timeout(total_secs)
+        total, self._idle = self._limits = asyncio.timeout(total_secs), asyncio.timeout(idle_secs)
         try:
-            async with total, asyncio.timeout(idle_secs) as self._idle:
+            async with total, self._idle:
                 yield
         except TimeoutError as error:
             if isinstance(error, PeppyError):
@@ -54,6 +55,11 @@ class Operation:
             raise self._expired(name, total.expired(), total_secs) from None
         finally:
             self._idle = None
+
+    @property
+    def limit_has_passed(self) -> bool:
+        """Whether a limit has cancelled the operation, and not somebody who no longer wants it."""
+        return any(limit.expired() for limit in self._limits)
 
     def _expired(self, name: str, total: bool, total_secs: float) -> PeppyError:
         if total:

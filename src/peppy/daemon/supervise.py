@@ -124,6 +124,12 @@ class Supervisor:
             tell(instance, "was stopped while it started")
         await self._forget(process, remove=True)
 
+    async def cancel_start(self, process: Process) -> None:
+        """Stops an instance whose start nobody wants any more: at once, without a grace, and `finished`."""
+        process.at_once = True
+        live = [process.instance] if process.instance.live else []
+        await asyncio.gather(self.stop(live, "its start was cancelled"), self.fail_start(process))
+
     # --- end ---------------------------------------------------------------------------------------------------------
 
     async def _watch(self, process: Process, shim: Shim) -> None:
@@ -208,7 +214,7 @@ class Supervisor:
         instance, grace_secs = process.instance, self._limits.shutdown_grace_secs
 
         async def request_shutdown(_: str) -> bool:
-            if process.session is None or process.session.closed:
+            if process.at_once or process.session is None or process.session.closed:
                 return False
             process.session.send(Shutdown(reason, grace_secs))
             return True

@@ -42,10 +42,10 @@ async def handle(core: Core, request: NodeRun, operation: Operation) -> Started:
     hold = Hold("run", request.timeout_secs, operation.cancel)
     with core.gate.shared(node.reference, hold):
         async with operation.limits("run", request.timeout_secs, core.idle_secs):
-            return await _run(core, node, request)
+            return await _run(core, node, request, operation)
 
 
-async def _run(core: Core, node: Node, request: NodeRun) -> Started:
+async def _run(core: Core, node: Node, request: NodeRun, operation: Operation) -> Started:
     execution = _check_runnable(core, node)
     instance_id = await _free_id(core, request.instance_id)
     bound, arguments = _checked(core, node, instance_id, request, execution)
@@ -64,7 +64,7 @@ async def _run(core: Core, node: Node, request: NodeRun) -> Started:
     )
     process = core.supervisor.accept(instance, core.root.run_instance(instance_id))
     fault("run.accepted")
-    await _start(core, node, process, execution, request.environment)
+    await _start(core, node, process, execution, request.environment, operation)
     fault("run.ended")
     assert instance.pids is not None
     return Started(
@@ -179,8 +179,16 @@ def _replaced(core: Core, node: Node, instance_id: str) -> list[Instance]:
 # --- effects ---------------------------------------------------------------------------------------------------------
 
 
-async def _start(core: Core, node: Node, process: Process, execution: Execution, variables: Mapping[str, str]) -> None:
-    """Brings the instance up. Whatever fails, nothing of it goes on: its record says `failed`."""
+async def _start(
+    core: Core,
+    node: Node,
+    process: Process,
+    execution: Execution,
+    variables: Mapping[str, str],
+    operation: Operation,
+) -> None:
+    """Brings the instance up. Whatever fails, nothing of it goes on: its record says `failed`, or `finished` when the
+    caller no longer wants it."""
     assert execution.run_cmd is not None
     log = Path(process.instance.log)
     try:
@@ -199,7 +207,8 @@ async def _start(core: Core, node: Node, process: Process, execution: Execution,
         fault("run.up")
         await core.save()
     except asyncio.CancelledError:
-        await asyncio.shield(core.supervisor.fail_start(process))
+        give_up = core.supervisor.fail_start if operation.limit_has_passed else core.supervisor.cancel_start
+        await asyncio.shield(give_up(process))
         raise
     except PeppyError as error:
         await asyncio.shield(core.supervisor.fail_start(process))
