@@ -189,6 +189,14 @@ def test_case_18_an_unknown_instance(stage: Stage):
     assert all(word in error.message for word in ("`ghost`", "`c1`", "`c2`", "`c3`"))
 
 
+def test_an_instance_that_has_ended_is_named_with_its_state(stage: Stage):
+    stage.instance("cam", "gone")
+    stage.daemon.ask(NodeStop(("gone",)))
+    error = stage.refusal("left@gone", "right@c2")
+    assert kinds(error) == ["UnknownInstanceId"]
+    assert "instance `gone` is `finished`; running instances: `c1`" in error.message
+
+
 def test_case_19_an_instance_that_is_starting(stage: Stage, tmp_path: Path):
     body = "import asyncio\nasync def setup(params, runner): await asyncio.Event().wait()"
     node = stage.daemon.ready(make_python_node(tmp_path, "slow", body=body))

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from .running import peppy
 
 
@@ -22,5 +24,9 @@ def test_a_directory_has_no_ref(tmp_path: Path) -> None:
     assert "`--ref` does not go with a directory" in answer.stderr
 
 
-def test_an_id_is_a_number(tmp_path: Path) -> None:
-    assert peppy("repo", "remove", "first", home=tmp_path).returncode == 2
+@pytest.mark.parametrize("text", ["first", "/srv/robots", "1.5", "9" * 40])
+def test_what_is_no_id_of_a_repository_leads_to_the_list_of_them(text: str, tmp_path: Path) -> None:
+    answer = peppy("repo", "remove", text, home=tmp_path)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    said = f"[ERROR] Usage: `{text}` is no id of a repository\nhint: `peppy repo list` shows their ids\n"
+    assert answer.stderr == said

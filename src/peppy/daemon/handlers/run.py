@@ -149,11 +149,11 @@ def _arguments(execution: Execution, pairs: tuple[tuple[str, str], ...]) -> dict
 
 
 def _candidates(core: Core) -> dict[str, Candidate]:
-    """Every live instance and every standalone program: the binding rules want to name the state of one that cannot be
-    bound."""
+    """Every instance, ended ones too, and every standalone program: the binding rules want to name the state of one
+    that cannot be bound."""
     registry = core.registry
     here = [
-        *((found.instance_id, found.reference, found.state) for found in registry.live_instances()),
+        *((found.instance_id, found.reference, found.state) for found in registry.instances.values()),
         *((found.instance_id, found.reference, None) for found in registry.programs.values()),
     ]
     return {
