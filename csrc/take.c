@@ -14,12 +14,19 @@ static bool is_ended(const struct peppy_reader *reader)
     return end != 0 && reader->cursor >= end;
 }
 
+/* T1. The largest number is no sequence: nothing would ever be behind it, so a reader could not catch up with it. */
+static uint64_t head_of(const struct peppy_reader *reader)
+{
+    uint64_t head = load_acquire(&hot_of(&reader->mapping)->head);
+    return head < UINT64_MAX ? head : UINT64_MAX - 1;
+}
+
 /* T1 and T3 without taking: PEPPY_OK = there is something, PEPPY_CLOSED = nothing will ever be, else PEPPY_EMPTY. */
 int reader_look(const struct peppy_reader *reader)
 {
     bool ended = is_ended(reader);
     const struct descriptor *entry = &ring_of(&reader->mapping)[reader->cursor & (reader->geometry.slots - 1)];
-    if (reader->cursor <= load_acquire(&hot_of(&reader->mapping)->head))
+    if (reader->cursor <= head_of(reader))
         return PEPPY_OK;
     if (load_acquire(&entry->seq) == reader->cursor) /* published, and head not yet moved */
         return PEPPY_OK;
@@ -167,7 +174,7 @@ int reader_pin_next(struct peppy_reader *reader, bool for_copy, int lapped, uint
 {
     uint32_t races = 0;
     for (uint32_t tries = 0; tries < LOST_RACES; tries++) {
-        uint64_t head = load_acquire(&hot_of(&reader->mapping)->head); /* T1 */
+        uint64_t head = head_of(reader); /* T1 */
         KILLPOINT(T1);
         if (reader->cursor <= head)
             catch_up(reader, head, lapped, races); /* T2 */

@@ -1,8 +1,9 @@
 /*
  * The calls that a message takes, as methods of Python objects: Writer.publish_bytes, Reader.take_bytes,
- * Reader.receive_bytes and Feed.take. Everything else of the core goes through cffi, which costs several times as much as these calls
- * do by themselves: it converts each argument, gives the interpreter lock away and takes it back, and leaves the result
- * in a struct that Python unpacks. After a sleep, when all caches are cold, that is most of what a message costs.
+ * Reader.receive_bytes and Feed.take. Everything else of the core goes through cffi, which costs several times as much
+ * as these calls do by themselves: it converts each argument, gives the interpreter lock away and takes it back, and
+ * leaves the result in a struct that Python unpacks. After a sleep, when all caches are cold, that is most of what a
+ * message costs.
  *
  * A short message is published and taken with the interpreter lock held: it is copied in less time than the lock takes
  * to come back. Nothing is ever waited for with the lock held, nor is a long message copied.
@@ -56,13 +57,31 @@ static PyObject *end_new(PyTypeObject *type, PyObject *arguments, PyObject *name
     return (PyObject *)end;
 }
 
+static int end_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    struct end *end = (struct end *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(end->owner);
+    Py_VISIT(end->otherwise);
+    return 0;
+}
+
+/* The owner leads to nothing else, and until the end of this object somebody may still call it. */
+static int end_clear(PyObject *self)
+{
+    struct end *end = (struct end *)self;
+    Py_CLEAR(end->otherwise);
+    return 0;
+}
+
 static void end_dealloc(PyObject *self)
 {
     struct end *end = (struct end *)self;
     PyTypeObject *type = Py_TYPE(self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    PyObject_GC_UnTrack(self);
+    end_clear(self);
     Py_CLEAR(end->owner); /* closes the handle if nobody else uses it */
-    Py_CLEAR(end->otherwise);
     release(self);
     Py_DECREF(type);
 }
@@ -111,7 +130,8 @@ static PyObject *taken(PyObject *bytes, const struct peppy_message *message)
 }
 
 /* The next message is long, or others are in the way: without the interpreter lock, and into bytes of its size. NULL
- * with an exception set, or without one when `code` says why there is no message. */
+ * with an exception set, or without one when `code` says why there is no message. A writer that lets no race be won
+ * can keep the caller here, but not from its signals. */
 static PyObject *take_long(void *handle, int *code, struct peppy_message *message)
 {
     PyObject *bytes = NULL;
@@ -128,6 +148,10 @@ static PyObject *take_long(void *handle, int *code, struct peppy_message *messag
         Py_BEGIN_ALLOW_THREADS
         *code = take_copy(handle, place, room, message);
         Py_END_ALLOW_THREADS
+        if (*code == PEPPY_AGAIN && PyErr_CheckSignals()) {
+            Py_DECREF(bytes);
+            return NULL;
+        }
     }
     if (*code) {
         Py_XDECREF(bytes);
@@ -139,14 +163,6 @@ static PyObject *take_long(void *handle, int *code, struct peppy_message *messag
         Py_DECREF(longer);
     }
     return bytes;
-}
-
-static PyObject *take_unlocked(struct end *end, int code, struct peppy_message *message)
-{
-    PyObject *bytes = take_long(end->handle, &code, message);
-    if (bytes || PyErr_Occurred())
-        return taken(bytes, message);
-    return PyObject_CallFunction(end->otherwise, "i", code);
 }
 
 static int64_t now(void)
@@ -163,8 +179,12 @@ static PyObject *inlet_take(PyObject *self, PyObject *unused)
     struct peppy_message message;
     char room[SHORT];
     int code = take_copy(end->handle, room, SHORT, &message);
-    if (code)
-        return take_unlocked(end, code, &message);
+    if (code) {
+        PyObject *bytes = take_long(end->handle, &code, &message);
+        if (bytes || PyErr_Occurred())
+            return taken(bytes, &message);
+        return PyObject_CallFunction(end->otherwise, "i", code);
+    }
     return taken(PyBytes_FromStringAndSize(room, (Py_ssize_t)message.length), &message);
 }
 
@@ -181,24 +201,38 @@ static PyObject *inlet_receive(PyObject *self, PyObject *const *arguments, Py_ss
     const int64_t spin = PyLong_AsLongLong(arguments[2]);
     if (PyErr_Occurred())
         return NULL;
+    if (doorbell != (int)doorbell) {
+        PyErr_SetString(PyExc_OverflowError, "no descriptor has this number");
+        return NULL;
+    }
     struct peppy_message message;
     char room[SHORT];
+    int64_t deadline = 0;
     int code = take_copy(end->handle, room, SHORT, &message);
-    const int64_t deadline = code == PEPPY_EMPTY && left > 0 ? now() + left : 0;
-    while (code == PEPPY_EMPTY) {
+    for (;;) {
+        if (code == PEPPY_TOO_LONG || code == PEPPY_AGAIN) {
+            PyObject *bytes = take_long(end->handle, &code, &message);
+            if (bytes || PyErr_Occurred())
+                return taken(bytes, &message);
+        }
+        if (code == -EINTR && PyErr_CheckSignals())
+            return NULL;
+        if (code != PEPPY_EMPTY && code != -EINTR)
+            break;
+        if (left > 0) {
+            const int64_t time = now();
+            if (!deadline)
+                deadline = left < INT64_MAX - time ? time + left : INT64_MAX;
+            left = deadline > time ? deadline - time : 0;
+        }
         Py_BEGIN_ALLOW_THREADS
         code = receive(end->handle, (int)doorbell, left, spin, room, SHORT, &message);
         Py_END_ALLOW_THREADS
-        if (code != -EINTR)
+        if (code == PEPPY_EMPTY) /* the time is up; above it means that another thread was faster */
             break;
-        if (PyErr_CheckSignals())
-            return NULL;
-        if (deadline)
-            left = deadline > now() ? deadline - now() : 0;
-        code = PEPPY_EMPTY;
     }
     if (code)
-        return take_unlocked(end, code, &message);
+        return PyObject_CallFunction(end->otherwise, "i", code);
     return taken(PyBytes_FromStringAndSize(room, (Py_ssize_t)message.length), &message);
 }
 
@@ -207,7 +241,7 @@ static PyObject *inlet_receive(PyObject *self, PyObject *const *arguments, Py_ss
 /*
  * A stream as a subscription reads it. A payload begins with `head`, then the length of its body as u32, then the body;
  * such a body goes straight to `read`. Whatever is not right about a payload is explained by `decode`, which gets the
- * whole of it and raises.
+ * whole of it and raises. With `head` 0 all payloads go there.
  */
 struct feed {
     PyObject_HEAD
@@ -264,12 +298,10 @@ static int feed_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int feed_clear(PyObject *self)
+static int feed_clear(PyObject *self) /* as end_clear */
 {
     struct feed *feed = (struct feed *)self;
-    Py_CLEAR(feed->owner);
     Py_CLEAR(feed->otherwise);
-    Py_CLEAR(feed->producer);
     Py_CLEAR(feed->read);
     Py_CLEAR(feed->decode);
     Py_CLEAR(feed->lost);
@@ -278,10 +310,13 @@ static int feed_clear(PyObject *self)
 
 static void feed_dealloc(PyObject *self)
 {
+    struct feed *feed = (struct feed *)self;
     PyTypeObject *type = Py_TYPE(self);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     PyObject_GC_UnTrack(self);
     feed_clear(self);
+    Py_CLEAR(feed->producer);
+    Py_CLEAR(feed->owner); /* closes the handle if nobody else uses it */
     release(self);
     Py_DECREF(type);
 }
@@ -307,7 +342,7 @@ static PyObject *feed_message(struct feed *feed, const char *payload, uint64_t l
     if (length >= sizeof head + sizeof size) {
         memcpy(&head, payload, sizeof head);
         memcpy(&size, payload + sizeof head, sizeof size);
-        if (head == feed->head && size <= length - sizeof head - sizeof size) {
+        if (head && head == feed->head && size <= length - sizeof head - sizeof size) {
             PyObject *body = PyBytes_FromStringAndSize(payload + sizeof head + sizeof size, (Py_ssize_t)size);
             PyObject *message = body ? PyObject_CallFunctionObjArgs(feed->read, body, NULL) : NULL;
             Py_XDECREF(body);
@@ -373,19 +408,21 @@ static PyObject *feed_arm(PyObject *self, PyObject *unused)
 
 /* --- the module --------------------------------------------------------------------------------------------------- */
 
+#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC)
+
 static PyMethodDef outlet_methods[] = {{"publish", outlet_publish, METH_O, NULL}, {NULL, NULL, 0, NULL}};
 static PyType_Slot outlet_slots[] = {
-    {Py_tp_new, end_new}, {Py_tp_dealloc, end_dealloc}, {Py_tp_methods, outlet_methods}, {0, NULL}};
-static PyType_Spec outlet_spec = {
-    "peppy.ring._calls.Outlet", sizeof(struct end), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, outlet_slots};
+    {Py_tp_new, end_new},     {Py_tp_dealloc, end_dealloc},    {Py_tp_traverse, end_traverse},
+    {Py_tp_clear, end_clear}, {Py_tp_methods, outlet_methods}, {0, NULL}};
+static PyType_Spec outlet_spec = {"peppy.ring._calls.Outlet", sizeof(struct end), 0, FLAGS, outlet_slots};
 
 static PyMethodDef inlet_methods[] = {{"take", inlet_take, METH_NOARGS, NULL},
                                       {"receive", (PyCFunction)(void (*)(void))inlet_receive, METH_FASTCALL, NULL},
                                       {NULL, NULL, 0, NULL}};
 static PyType_Slot inlet_slots[] = {
-    {Py_tp_new, end_new}, {Py_tp_dealloc, end_dealloc}, {Py_tp_methods, inlet_methods}, {0, NULL}};
-static PyType_Spec inlet_spec = {
-    "peppy.ring._calls.Inlet", sizeof(struct end), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, inlet_slots};
+    {Py_tp_new, end_new},     {Py_tp_dealloc, end_dealloc},   {Py_tp_traverse, end_traverse},
+    {Py_tp_clear, end_clear}, {Py_tp_methods, inlet_methods}, {0, NULL}};
+static PyType_Spec inlet_spec = {"peppy.ring._calls.Inlet", sizeof(struct end), 0, FLAGS, inlet_slots};
 
 static PyMethodDef feed_methods[] = {
     {"take", feed_take, METH_NOARGS, NULL}, {"arm", feed_arm, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
@@ -399,8 +436,7 @@ static PyType_Slot feed_slots[] = {{Py_tp_new, feed_new},           {Py_tp_deall
                                    {Py_tp_traverse, feed_traverse}, {Py_tp_clear, feed_clear},
                                    {Py_tp_methods, feed_methods},   {Py_tp_members, feed_members},
                                    {0, NULL}};
-static PyType_Spec feed_spec = {"peppy.ring._calls.Feed", sizeof(struct feed), 0,
-                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC, feed_slots};
+static PyType_Spec feed_spec = {"peppy.ring._calls.Feed", sizeof(struct feed), 0, FLAGS, feed_slots};
 
 static PyObject *use(PyObject *module, PyObject *arguments)
 {

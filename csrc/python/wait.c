@@ -41,6 +41,15 @@ static int wait_ns(int epoll, struct epoll_event *events, double seconds)
     return epoll_wait(epoll, events, BATCH, (int)ceil(seconds * 1e3));
 }
 
+/* Whether a number fits a descriptor; otherwise an exception is set. */
+static int is_descriptor(long number)
+{
+    if (number == (int)number)
+        return 1;
+    PyErr_SetString(PyExc_OverflowError, "no descriptor has this number");
+    return 0;
+}
+
 /* Seconds to wait, 0 for not at all, negative for ever; NAN with an exception set. */
 static double seconds_of(PyObject *timeout)
 {
@@ -134,6 +143,25 @@ static int report(PyObject *found, const struct ready *ready)
     return code;
 }
 
+/* Call all who are served, even when one of them ends the loop: whoever waits for edges is told of each once. */
+static int serve_all(PyObject *served, PyObject *failed, const struct ready *ready, int count)
+{
+    PyObject *type = NULL, *error = NULL, *traceback = NULL;
+    for (int index = 0; index < count; index++) {
+        int code = !ready[index].is_served ? 0 : index == 0 ? 1 : waits(served, &ready[index]);
+        if (code > 0)
+            code = serve(failed, &ready[index]);
+        if (code < 0 && type)
+            PyErr_WriteUnraisable(ready[index].target);
+        else if (code < 0)
+            PyErr_Fetch(&type, &error, &traceback);
+    }
+    if (!type)
+        return 0;
+    PyErr_Restore(type, error, traceback);
+    return -1;
+}
+
 /* First call who is served, then report the others: a callback may have changed who waits, or for what. */
 static int pass_on(PyObject *const *arguments, PyObject *found, const struct epoll_event *events, int count)
 {
@@ -144,9 +172,8 @@ static int pass_on(PyObject *const *arguments, PyObject *found, const struct epo
         code = find(served, keys, &events[known], &ready[known]);
         known++;
     }
-    for (int index = 0; index < known && code >= 0; index++)
-        if (ready[index].is_served && (index == 0 || (code = waits(served, &ready[index])) > 0))
-            code = serve(failed, &ready[index]);
+    if (!code)
+        code = serve_all(served, failed, ready, known);
     for (int index = 0; index < known && code >= 0; index++)
         if (!ready[index].is_served && (code = waits(keys, &ready[index])) > 0)
             code = report(found, &ready[index]);
@@ -196,7 +223,7 @@ static PyObject *wait_for(PyObject *module, PyObject *const *arguments, Py_ssize
     }
     const long epoll = PyLong_AsLong(arguments[0]);
     double seconds = seconds_of(arguments[1]);
-    if (PyErr_Occurred())
+    if (PyErr_Occurred() || !is_descriptor(epoll))
         return NULL;
     const Py_ssize_t timers = PyObject_Size(arguments[5]);
     const double deadline = seconds > 0 ? now() + seconds : 0;
@@ -210,7 +237,9 @@ static PyObject *wait_for(PyObject *module, PyObject *const *arguments, Py_ssize
             PyObject_Size(arguments[5]) != timers || (deadline && (seconds = deadline - now()) <= 0))
             break;
     }
-    return PyErr_Occurred() ? NULL : found;
+    if (PyErr_Occurred())
+        Py_CLEAR(found);
+    return found;
 }
 
 /* quiet(eventfd) -> whether it had been rung; without giving the interpreter lock away, for nothing is waited for */
@@ -218,7 +247,7 @@ static PyObject *quiet(PyObject *module, PyObject *bell)
 {
     (void)module;
     const long fd = PyLong_AsLong(bell);
-    if (fd == -1 && PyErr_Occurred())
+    if ((fd == -1 && PyErr_Occurred()) || !is_descriptor(fd))
         return NULL;
     uint64_t rung;
     ssize_t length;
