@@ -35,8 +35,10 @@ def _serve(root: DataRoot, core_node_name: str | None) -> None:
     import asyncio
 
     from peppy.daemon.life import serve
+    from peppy.loop import EventLoop
 
-    asyncio.run(serve(root, core_node_name))
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        runner.run(serve(root, core_node_name))
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -10,18 +10,21 @@ import asyncio
 import os
 import select
 import selectors
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from peppy.loop._wait import quiet, wait
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
-__all__ = ["EventLoop", "quiet"]
+__all__ = ["EventLoop", "Turn", "post", "quiet"]
 
 Callback = Callable[[], object]
+T = TypeVar("T")
 
 
 class EventLoop(asyncio.SelectorEventLoop):
@@ -29,7 +32,10 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._waiting = _Selector(self)
+        self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         super().__init__(self._waiting)
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.serve(self._bell, self._run_posted, edges=True)
 
     def serve(self, fd: int, callback: Callback, *, edges: bool = False) -> None:
         """Call `callback()` as soon as `fd` is readable, within the wait of the loop, where no task is running.
@@ -47,6 +53,39 @@ class EventLoop(asyncio.SelectorEventLoop):
         """Leave `fd` alone from now on. Does nothing for one that is not served."""
         self._waiting.stop_serving(fd)
 
+    def post(self, callback: Callable[..., object], *arguments: Any) -> None:
+        """Run `callback(*arguments)` soon within the wait of the loop, where no task is running; from any thread.
+
+        As `call_soon_threadsafe`, but the loop makes no round for it. RuntimeError when the loop is closed.
+        """
+        if self.is_closed():
+            raise RuntimeError("Event loop is closed")
+        self._posted.append((callback, arguments))
+        self._write_to_self()
+
+    def _run_posted(self) -> None:
+        while self._posted:
+            callback, arguments = self._posted.popleft()
+            try:
+                callback(*arguments)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                self.call_exception_handler({"message": "a posted callback failed", "exception": error})
+
+    def _write_to_self(self) -> None:
+        """What `call_soon_threadsafe` calls. An eventfd is a third of asyncio's socket pair, which is read twice."""
+        if self._bell >= 0:
+            os.eventfd_write(self._bell, 1)
+
+    def close(self) -> None:
+        """As in asyncio."""
+        if self._bell >= 0 and not self.is_running():
+            bell, self._bell = self._bell, -1
+            self.stop_serving(bell)
+            os.close(bell)
+        super().close()
+
     def stop(self) -> None:
         """As in asyncio; a wait that serves somebody ends too."""
         super().stop()
@@ -55,6 +94,44 @@ class EventLoop(asyncio.SelectorEventLoop):
 
 def _nothing() -> None:
     pass
+
+
+def post(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *arguments: Any) -> None:
+    """`EventLoop.post`, or the nearest thing in a loop that is somebody else's."""
+    if isinstance(loop, EventLoop):
+        loop.post(callback, *arguments)
+    else:
+        loop.call_soon_threadsafe(callback, *arguments)
+
+
+class Turn(asyncio.Future[T]):
+    """What one task awaits. `wake` goes on with the task at once; the task of a plain future would run only after one
+    more round of the event loop, which costs as much as all the way from the system call to here."""
+
+    _task: tuple[Callable[[Any], object], Context] | None = None
+
+    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        """What `await` calls, with the function that goes on with the task."""
+        super().add_done_callback(fn, context=context)
+        if context is not None:
+            self._task = fn, context
+
+    def cancel(self, msg: Any = None) -> bool:
+        """As of any future. What is cancelled keeps nothing of its task alive."""
+        self._task = None
+        return super().cancel(msg)
+
+    def wake(self, result: T) -> None:
+        """Set the result. Called by a callback of the event loop, where no task is running; does nothing for a task
+        that was cancelled."""
+        if self._task is not None:
+            go_on, context = self._task
+            self._task = None
+            if self.remove_done_callback(go_on):
+                self.set_result(result)
+                context.run(go_on, self)
+        elif not self.done():
+            self.set_result(result)
 
 
 class _Selector(selectors.EpollSelector):

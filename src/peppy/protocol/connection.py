@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from peppy.loop import EventLoop
 from peppy.protocol.frame import ConnectionClosed, Parser, Received, close_all, encode
 from peppy.protocol.frames import Frame
 from peppy.protocol.wire import (
@@ -115,14 +116,13 @@ class Connection:
             self._drained = False
             self._hand_out()
             if not self.closed:
-                self._loop.add_reader(self._socket, self._on_arrival)
+                self._watch_arrivals()
             await self._served
         finally:
             self._handle = None
-            self._watches_readable = False
             self._wait_for_rest(None)
             if not self.closed:
-                self._loop.remove_reader(self._socket)
+                self._stop_watching()
 
     def close(self) -> None:
         """End the connection; a waiting `receive` raises `ConnectionClosed`. What is still queued is dropped."""
@@ -136,7 +136,7 @@ class Connection:
         if self.closed:
             return
         self.closed = reason
-        self._loop.remove_reader(self._socket)
+        self._stop_watching()
         self._loop.remove_writer(self._socket)
         hang_up(self._socket)
         self._socket.close()
@@ -174,6 +174,20 @@ class Connection:
             self._readable = None
             if late:
                 late.cancel()
+
+    def _watch_arrivals(self) -> None:
+        """From now on `_on_arrival` reads, at once where the loop can do that."""
+        self._stop_watching()
+        if isinstance(self._loop, EventLoop) and not self._unsent:
+            self._loop.serve(self._socket.fileno(), self._on_arrival)
+        else:
+            self._loop.add_reader(self._socket, self._on_arrival)
+
+    def _stop_watching(self) -> None:
+        self._watches_readable = False
+        if isinstance(self._loop, EventLoop):
+            self._loop.stop_serving(self._socket.fileno())
+        self._loop.remove_reader(self._socket)
 
     def _on_arrival(self) -> None:
         self._drained = False
@@ -223,6 +237,9 @@ class Connection:
 
     def _queue(self, data: memoryview, fds: tuple[int, ...]) -> None:
         if not self._unsent:
+            if self._handle is not None:  # the loop waits for both directions in one way or the other
+                self._stop_watching()
+                self._loop.add_reader(self._socket, self._on_arrival)
             self._loop.add_writer(self._socket, self._on_writable)
         self._unsent.append((data, fds))
         self._unsent_size += len(data)
@@ -246,3 +263,5 @@ class Connection:
             self._end(error)
             return
         self._loop.remove_writer(self._socket)
+        if self._handle is not None:
+            self._watch_arrivals()

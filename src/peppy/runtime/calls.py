@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from peppy.codec import EncodedPayload, Gathered
 from peppy.errors import PeppyError
+from peppy.loop import Turn, post
 from peppy.protocol.answers import Answer
 from peppy.protocol.calls import (
     Acknowledged,
@@ -53,7 +54,7 @@ class _Exchange:
         subject: Subject,
         payload: Packed,
         fds: tuple[int, ...],
-        future: "asyncio.Future[Received]",
+        future: Turn[Received],
     ) -> None:
         self.frame = frame
         self.subject = subject
@@ -170,7 +171,7 @@ class Calls:
         fds: tuple[int, ...],
     ) -> Received:
         loop = self._node_loop()
-        future: asyncio.Future[Received] = loop.create_future()
+        future: Turn[Received] = Turn(loop=loop)
         frame.deadline_ns = int(deadline * 1e9)
         call = _Exchange(frame, subject, payload, fds, future)
         timer = loop.call_at(deadline, self._is_late, call)
@@ -306,7 +307,7 @@ class Calls:
         loop = self._loop
         if loop is not None:
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(callback, *arguments)
+                post(loop, callback, *arguments)
                 return True
         return False
 
@@ -328,7 +329,7 @@ def _finish(call: _Exchange, received: Received) -> None:
         close_all(received.fds)
         future.set_exception(call.subject.returned(frame.instance_id, frame.error))
     else:
-        future.set_result(received)
+        future.wake(received)
 
 
 def _drop(future: "asyncio.Future[Received]") -> None:

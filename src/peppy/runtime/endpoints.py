@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from peppy.errors import PeppyError
+from peppy.loop import Turn, post
 from peppy.protocol.answers import Answer
 from peppy.protocol.calls import (
     Acknowledge,
@@ -59,7 +60,7 @@ class Endpoint:
         self.refuse = refuse
         self.generation = 0  # of the connection it was last registered on
         self.queue: deque[Delivery] = deque()
-        self.waiting: deque[asyncio.Future[Delivery | None]] = deque()
+        self.waiting: deque[Turn[Delivery | None]] = deque()
         self.ended = False
         self._room = room
 
@@ -179,14 +180,14 @@ class Endpoints:
 
     # --- for endpoints, on the loop ----------------------------------------------------------------------------------
 
-    def take_or_wait(self, endpoint: Endpoint, *, first: bool) -> "Delivery | asyncio.Future[Delivery | None] | None":
+    def take_or_wait(self, endpoint: Endpoint, *, first: bool) -> Delivery | Turn[Delivery | None] | None:
         """A request, or a future for one; None at the end. `first`: this caller had its turn before those who wait."""
         with self._lock:
             if endpoint.ended or self._loop is None:
                 return None
             if (first or not endpoint.waiting) and (delivery := self._take(endpoint)) is not None:
                 return delivery
-            future: asyncio.Future[Delivery | None] = self._loop.create_future()
+            future: Turn[Delivery | None] = Turn(loop=self._loop)
             if first:
                 endpoint.waiting.appendleft(future)
             else:
@@ -245,18 +246,26 @@ class Endpoints:
             self.drop(delivery)
         return None
 
-    def _hand_out(self, endpoint: Endpoint) -> None:
-        """Give requests to those who wait, both in their order."""
-        with self._lock:
-            while endpoint.waiting and endpoint.queue:
-                future = endpoint.waiting.popleft()
-                if future.done():  # cancelled
-                    continue
-                delivery = self._take(endpoint)
-                if delivery is None:
-                    endpoint.waiting.appendleft(future)
-                    return
+    def _hand_out(self, endpoint: Endpoint, at_once: bool = False) -> None:
+        """Give requests to those who wait, both in their order; `at_once`: no task is running."""
+        while True:
+            with self._lock:
+                pair = self._first_pair(endpoint)
+            if pair is None:
+                return
+            future, delivery = pair
+            if at_once:
+                future.wake(delivery)
+            else:
                 future.set_result(delivery)
+
+    def _first_pair(self, endpoint: Endpoint) -> tuple[Turn[Delivery | None], Delivery] | None:
+        """Who waits longest, and the first request; None when one of them is missing. Under the lock."""
+        while endpoint.waiting and endpoint.waiting[0].done():  # cancelled
+            endpoint.waiting.popleft()
+        if not endpoint.waiting or (delivery := self._take(endpoint)) is None:
+            return None
+        return endpoint.waiting.popleft(), delivery
 
     def _end(self, endpoint: Endpoint) -> list[Delivery]:
         """Nobody waits any more; what was queued. Under the lock, on the loop."""
@@ -365,7 +374,7 @@ class Endpoints:
         """Let the loop hand out, if somebody waits there. Under the lock."""
         if endpoint.waiting and endpoint.queue and self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._hand_out, endpoint)
+                post(self._loop, self._hand_out, endpoint, True)
 
     def _forget_dead(self, endpoint: Endpoint) -> None:
         """Make room in a full queue."""

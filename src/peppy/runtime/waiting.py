@@ -11,11 +11,10 @@ import select
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextvars import Context
 from time import monotonic, monotonic_ns
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from peppy.loop import EventLoop, quiet
+from peppy.loop import EventLoop, Turn, quiet
 
 T = TypeVar("T")
 
@@ -25,29 +24,6 @@ LONGEST_POLL = 3600.0
 
 LONGEST_TURN_NS = 5_000_000
 """A task that has taken messages for so long, without waiting, lets others have their turn before the next one."""
-
-
-class Turn(asyncio.Future[None]):
-    """The sleep of one task. `wake` goes on with the task at once; the task of a plain future would run only after one
-    more round of the event loop, which costs as much as all the way from the system call to here."""
-
-    _task: tuple[Callable[[Any], object], Context] | None = None
-
-    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
-        """What `await` calls, with the function that goes on with the task."""
-        super().add_done_callback(fn, context=context)
-        if context is not None:
-            self._task = fn, context
-
-    def wake(self) -> None:
-        """Called by the event loop itself, where no task is running. Does nothing for a task that was cancelled."""
-        if self._task is not None:
-            go_on, context = self._task
-            if self.remove_done_callback(go_on):
-                self.set_result(None)
-                context.run(go_on, self)
-        elif not self.done():
-            self.set_result(None)
 
 
 class Waiting(ABC):
@@ -61,7 +37,7 @@ class Waiting(ABC):
         self.doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._loop = loop
         self._lock = threading.RLock()
-        self._tasks_waiting: dict[Turn, None] = {}  # in the order in which they came
+        self._tasks_waiting: dict[Turn[None], None] = {}  # in the order in which they came
         self._threads_waiting = 0
         self._watching = False
         self._loop_left = False
@@ -100,7 +76,7 @@ class Waiting(ABC):
         elif now - self._turn_began_ns > LONGEST_TURN_NS:
             self.turn_is_long = True
 
-    def _lie_down(self) -> Turn | None:
+    def _lie_down(self) -> Turn[None] | None:
         """On the event loop: what the task is to await, and then look again; None when it should look at once."""
         if self._closed:
             return None
@@ -113,7 +89,7 @@ class Waiting(ABC):
         if not self._armed():
             return None
         self._turn_began_ns = 0
-        turn = Turn(loop=self._loop)
+        turn: Turn[None] = Turn(loop=self._loop)
         self._tasks_waiting[turn] = None
         return turn
 
@@ -150,7 +126,7 @@ class Waiting(ABC):
         """As `wake_tasks`, called by the event loop itself."""
         waiting, self._tasks_waiting = self._tasks_waiting, {}
         for turn in waiting:
-            turn.wake()
+            turn.wake(None)
         if self._threads_waiting:
             self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
 

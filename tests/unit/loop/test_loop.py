@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from peppy.loop import EventLoop
-from peppy.runtime.waiting import Turn
+from peppy.loop import EventLoop, Turn
 
 from .bells import Bell, NewBell
 
@@ -259,7 +258,7 @@ def test_a_task_that_is_woken_goes_on_within_the_wait(loop: EventLoop, new_bell:
     def called() -> None:
         bell.quiet()
         loop.call_soon(order.append, "soon")
-        turn.wake()
+        turn.wake(None)
         order.append("callback")
 
     async def main() -> None:
@@ -289,7 +288,7 @@ def test_a_task_that_is_woken_may_do_what_every_task_may(loop: EventLoop, new_be
         loop.serve(removed.fd, removed.quiet)
         task = loop.create_task(sleeper())
         await asyncio.sleep(0)
-        loop.serve(bell.fd, lambda: (bell.quiet(), turn.wake()))
+        loop.serve(bell.fd, lambda: (bell.quiet(), turn.wake(None)))
         await task
 
     loop.run_until_complete(main())
@@ -308,7 +307,7 @@ def test_a_task_that_is_woken_is_the_current_one_in_its_own_context(loop: EventL
     async def main() -> None:
         task = loop.create_task(sleeper())
         await asyncio.sleep(0)
-        loop.serve(bell.fd, lambda: (bell.quiet(), turn.wake()))
+        loop.serve(bell.fd, lambda: (bell.quiet(), turn.wake(None)))
         assert await task == (task, "inside")
         assert name.get() == "outside"
 
@@ -324,7 +323,7 @@ def test_a_task_that_is_woken_may_stop_the_loop(loop: EventLoop, new_bell: NewBe
 
     task = loop.create_task(sleeper())
     run_once(loop)
-    loop.serve(bell.fd, lambda: (bell.quiet(), turn.wake()))
+    loop.serve(bell.fd, lambda: (bell.quiet(), turn.wake(None)))
     loop.run_forever()
     assert task.done()
 
@@ -336,7 +335,7 @@ def test_the_end_of_the_program_in_a_woken_task_ends_the_run(
     bell, turn = new_bell(rung=True), Turn(loop=loop)
 
     async def main() -> None:
-        loop.serve(bell.fd, lambda: (bell.quiet(), turn.wake()))
+        loop.serve(bell.fd, lambda: (bell.quiet(), turn.wake(None)))
         await turn
         raise end
 
@@ -350,7 +349,7 @@ def test_an_error_of_a_woken_task_is_the_result_of_the_task(loop: EventLoop, new
     bell, turn = new_bell(rung=True), Turn(loop=loop)
 
     async def main() -> None:
-        loop.serve(bell.fd, lambda: (bell.quiet(), turn.wake()))
+        loop.serve(bell.fd, lambda: (bell.quiet(), turn.wake(None)))
         await turn
         raise ValueError
 
