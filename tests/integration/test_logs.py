@@ -31,6 +31,12 @@ def test_a_node_with_several_instances_lists_them(shared: LivingDaemon, tmp_path
     assert "`one`, `two`" in error.message
 
 
+def test_a_node_that_was_never_run_says_how_to_run_it(shared: LivingDaemon, tmp_path: Path):
+    error = shared.refusal(NodeLogs(shared.add(make_node(tmp_path)).node, "run"))
+    assert (error.kind, error.message) == ("NotFound", f"`{NODE}` has no instance")
+    assert error.hint == f"start one with `peppy node run {NODE}`"
+
+
 def test_the_newest_add_and_build_logs_of_a_node(shared: LivingDaemon, tmp_path: Path):
     source = make_node(tmp_path)
     shared.add(source)

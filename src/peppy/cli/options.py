@@ -29,7 +29,8 @@ def seconds_option(flag: str, default: float | None, text: str) -> Callable[[Com
 def _positive(_context: click.Context, option: click.Parameter, seconds: float | None) -> float | None:
     if seconds is not None and not 0 < seconds <= LONGEST_SECS:
         raise misuse(
-            f"`{option.opts[0]}` cannot be `{seconds:g}`", f"give a number of seconds above 0, at most {LONGEST_SECS:g}"
+            f"`{option.opts[0]}` cannot be `{seconds:g}`",
+            f"give a number of seconds above 0, at most {LONGEST_SECS:.0f}",
         )
     return seconds
 

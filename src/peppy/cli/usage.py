@@ -7,6 +7,9 @@ from peppy.model.text import nearest, quoted
 
 KIND = "Usage"
 
+_NUMBERS = {"is not a valid float": "is no number", "is not a valid integer": "is no whole number"}
+"""What click calls by the name of a type."""
+
 
 class Misuse(click.UsageError):
     """A call that a command refuses before anything is sent; `error` is what is shown."""
@@ -62,4 +65,6 @@ def _help_of(error: click.UsageError) -> str:
 def _without_full_stop(message: str) -> str:
     """click's own sentence in our form: `Missing argument 'NODE'.` becomes ``missing argument `NODE` ``."""
     text = message.removesuffix(".").replace("'", "`")
+    for theirs, ours in _NUMBERS.items():
+        text = text.replace(theirs, ours)
     return text[:1].lower() + text[1:]

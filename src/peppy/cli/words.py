@@ -70,7 +70,7 @@ def reference(text: str) -> Reference:
 def _rule_for(text: str) -> str:
     name, colon, _ = text.partition(":")
     if not colon:
-        return "write name and tag, as in `wheels:0.2.0`"
+        return f"write name and tag, as in `{name if is_name(name) else 'wheels'}:v1`"
     return f"a tag has {TAG_RULE}" if is_name(name) else f"a name has {NAME_RULE}"
 
 

@@ -44,7 +44,12 @@ def start_daemon(home: Path, words: Sequence[str] = ()) -> int:
         written_before = log.stat().st_size if log.exists() else 0
         process = _spawn(home, log, words)
     except OSError as error:
-        raise _failed(f"cannot start the peppy daemon: {error}", log) from None
+        reason = f"`{error.filename}`: {error.strerror}" if error.filename else str(error)
+        raise DaemonUnavailable(
+            f"cannot start the peppy daemon: {reason}",
+            kind="DaemonUnreachable",
+            hint=f"check that you can write to `{home}`",
+        ) from None
     deadline = time.monotonic() + START_SECS
     while (pid := _listening(home)) is None:
         if process.poll() is not None and not _lost_the_race(log, written_before):

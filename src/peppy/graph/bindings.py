@@ -216,7 +216,7 @@ class _Plan:
         return Problem(
             "BindingMissingForPinnedDep",
             f"instance `{self.consumer_id}` has no binding for slot `{slot.link_id}` ({_kind(slot)})",
-            hint=f"--bind {slot.link_id}@{self._suggested(slot)}",
+            hint=f"add `--bind {slot.link_id}@{self._suggested(slot)}`",
         )
 
     def _suggested(self, slot: Slot) -> str:

@@ -30,10 +30,10 @@ def _missing(path: Path, file: Path) -> InvalidInput:
     if path != file:
         return refusal(
             "DocumentMissing",
-            f"no {MANIFEST_FILE} in {escaped(str(path))}",
+            f"no {MANIFEST_FILE} in `{escaped(str(path))}`",
             "name a node's directory, or make one with `peppy node init`",
         )
-    return refusal("DocumentMissing", f"no such file: {escaped(str(file))}", "check the path")
+    return refusal("DocumentMissing", f"no such file: `{escaped(str(file))}`", "check the path")
 
 
 def _read_regular(file: Path) -> bytes:

@@ -67,7 +67,7 @@ def select_variant(document: NodeDocument, directory: Path, name: str | None = N
 
 def _unknown(name: str, document: NodeDocument, declared: list[str]) -> InvalidInput:
     listed = ", ".join(f"`{variant}`" for variant in declared) or "none"
-    text = f"{document.manifest.reference} has no variant {quoted(name)}; declared: {listed}"
+    text = f"`{document.manifest.reference}` has no variant {quoted(name)}; declared: {listed}"
     close = nearest(name, declared)
     hint = f"did you mean `{close}`?" if close else "leave `--variant` out for the default"
     return InvalidInput([Problem("UnknownVariant", text, file=document.file, hint=hint)])

@@ -110,7 +110,7 @@ class _Resolution:
     def finish(self) -> None:
         if self.missing:
             text = f"Missing required parameters: {', '.join(self.missing)}"
-            hint = f"give {self.missing[0]}=<value>"
+            hint = f"give `{self.missing[0]}=<value>`"
             self.problems.insert(0, Problem("MissingParameters", text, hint=hint))
         if self.problems:
             raise InvalidInput(self.problems)
@@ -118,13 +118,13 @@ class _Resolution:
     def unknown(self, path: str, name: str, group: Group) -> None:
         names = [member.name for member in group.members]
         close = nearest(name, names)
-        text = f"the parameter {quoted(path)} is not declared" + (f", nearest is `{close}`" if close else "")
+        text = "there is no such parameter" + (f", nearest is `{close}`" if close else "")
         listed = ", ".join(f"`{name}`" for name in names)
         hint = f"did you mean `{close}`?" if close else f"declared: {listed}" if names else "remove it"
         self.problems.append(Problem("UnknownParameter", text, path=path, hint=hint))
 
     def wrong(self, path: str, kind: ParameterType, value: object, expected: str) -> None:
-        text = f"the parameter {quoted(path)} is `{type_text(kind)}`, {quoted(value)} does not fit: expected {expected}"
+        text = f"{quoted(value)} does not fit `{type_text(kind)}`: expected {expected}"
         self.problems.append(Problem("ParameterType", text, path=path, hint=f"give {expected}"))
 
 

@@ -170,7 +170,7 @@ def test_a_directory_names_the_node_and_a_change_in_it_is_told(home: Path, direc
 def test_a_directory_without_manifest_is_refused_before_anything_is_asked(home: Path, tmp_path: Path) -> None:
     answer = peppy("node", "run", f"{tmp_path}/", home=home)
     assert answer.returncode == 1
-    assert answer.stderr.startswith(f"[ERROR] DocumentMissing: no peppy.json5 in {tmp_path}")
+    assert answer.stderr.startswith(f"[ERROR] DocumentMissing: no peppy.json5 in `{tmp_path}`")
 
 
 def test_name_and_tag_may_be_given_apart(home: Path) -> None:

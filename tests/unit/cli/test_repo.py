@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from peppy.protocol.answers import Repositories, RepositoryRow
+from peppy.protocol.frames import RepoList
+
 from .running import peppy
+from .scripted import ScriptedDaemon
 
 
 def test_init_makes_an_empty_list_and_never_overwrites_one(tmp_path: Path) -> None:
@@ -30,3 +34,17 @@ def test_what_is_no_id_of_a_repository_leads_to_the_list_of_them(text: str, tmp_
     assert (answer.returncode, answer.stdout) == (2, "")
     said = f"[ERROR] Usage: `{text}` is no id of a repository\nhint: `peppy repo list` shows their ids\n"
     assert answer.stderr == said
+
+
+@pytest.mark.parametrize(
+    ("rows", "missing"),
+    [
+        ((), "`peppy repo add <directory>`, then `peppy repo refresh`"),
+        ((RepositoryRow(1000, "fs", "/srv/robots"),), "`peppy repo refresh`"),
+    ],
+    ids=["none registered", "none read"],
+)
+def test_an_empty_list_says_what_is_to_be_done(rows: tuple[RepositoryRow, ...], missing: str, tmp_path: Path) -> None:
+    with ScriptedDaemon(tmp_path, {RepoList: Repositories(rows)}):
+        answer = peppy("repo", "list", home=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, f"[INFO] nothing is known: run {missing}\n")

@@ -107,8 +107,11 @@ def test_nothing_is_started_where_that_is_forbidden(home: Path, monkeypatch: pyt
 def test_a_data_root_that_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PEPPY_NO_AUTOSTART", raising=False)
     (tmp_path / "home").write_text("a file")
-    with pytest.raises(DaemonUnavailable, match="cannot start the peppy daemon"):
+    with pytest.raises(DaemonUnavailable) as raised:
         start_daemon(tmp_path / "home")
+    place = tmp_path / "home/logs"
+    assert raised.value.message == f"cannot start the peppy daemon: `{place}`: Not a directory"
+    assert raised.value.hint == f"check that you can write to `{tmp_path / 'home'}`"
 
 
 def test_the_program_is_the_link_then_the_path_then_this_interpreter(

@@ -319,7 +319,7 @@ def test_claims_are_listed_when_none_is_the_one_that_is_needed() -> None:
 
 def test_the_hint_for_a_missing_binding_names_the_only_instance_that_fits() -> None:
     slots = (node_slot("eye"), node_slot("ear", MIC))
-    assert [problem.hint for problem in problems(slots)] == ["--bind eye@<instance_id>", "--bind ear@m1"]
+    assert [problem.hint for problem in problems(slots)] == ["add `--bind eye@<instance_id>`", "add `--bind ear@m1`"]
 
 
 # --- the daemon trusts no client ------------------------------------------------------------------------------------

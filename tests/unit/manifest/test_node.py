@@ -230,7 +230,7 @@ def unreadable(path: Path):
 def test_a_directory_without_manifest_is_missing_one(tmp_path: Path):
     problem = unreadable(tmp_path)
     assert problem.kind == "DocumentMissing"
-    assert f"no peppy.json5 in {tmp_path}" in problem.message
+    assert f"no peppy.json5 in `{tmp_path}`" in problem.message
 
 
 def test_a_file_that_is_not_there_is_missing(tmp_path: Path):

@@ -33,7 +33,7 @@ def command(report: Report, name: str, toolchain: str | None, to_dir: str, conta
     if toolchain == PLANNED_TOOLCHAIN:
         refuse("`--toolchain cargo`", "use `uv` or `pip`")
     if not is_init_name(name):
-        rule = f"start with a letter; {NAME_RULE}"
+        rule = f"start with a letter; use {NAME_RULE}"
         raise PeppyError(f"{quoted(name)} is no name for a node", kind="BadName", hint=rule)
     directory = absolute(to_dir) / name
     if directory.exists() or directory.is_symlink():

@@ -17,5 +17,6 @@ def command(report: Report) -> object:
     if lines:
         report.result("\n".join(lines))
     if not any(row.nodes or row.launchers or row.interfaces for row in answer.repositories):
-        report.info("nothing is known: run `peppy repo add <directory>`, then `peppy repo refresh`")
+        missing = "" if answer.repositories else "`peppy repo add <directory>`, then "
+        report.info(f"nothing is known: run {missing}`peppy repo refresh`")
     return answer

@@ -39,7 +39,13 @@ def _only_instance(core: Core, target: str) -> Instance:
     found = core.registry.instances_of(node.reference)
     if len(found) == 1:
         return found[0]
-    listed = ", ".join(f"`{instance.instance_id}`" for instance in found) or "none"
+    if not found:
+        raise PeppyError(
+            f"`{node.reference}` has no instance",
+            kind="NotFound",
+            hint=f"start one with `peppy node run {node.reference}`",
+        )
+    listed = ", ".join(f"`{instance.instance_id}`" for instance in found)
     raise PeppyError(
         f"`{node.reference}` has {len(found)} instances: {listed}", kind="NotFound", hint="name one of its instances"
     )
