@@ -6,9 +6,8 @@ from time import monotonic_ns
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from peppy.codec import Plan
-from peppy.errors import DecodeError
 from peppy.model.qos import QoSProfile
-from peppy.ring import Claim, Outcome, Reader, ReaderStats, ReceiveBuffer, StreamClosed, View
+from peppy.ring import Claim, Outcome, Reader, ReaderStats, StreamClosed, View
 
 
 class MessageInfo(NamedTuple):
@@ -97,7 +96,7 @@ class Source:
         if isinstance(view, Outcome):
             return None if view is Outcome.EMPTY else view
         data, sequence, published = view
-        self._account(1, sequence, published)
+        self._account(sequence, published)
         return self.producer, self._plan.decode(data)
 
     def _arm(self) -> bool:
@@ -108,29 +107,8 @@ class Source:
         view = self.reader.take_view()
         if isinstance(view, Outcome):
             return None if view is Outcome.EMPTY else view
-        self._account(1, view.sequence, view.publish_time_ns)
+        self._account(view.sequence, view.publish_time_ns)
         return Loaned(self._plan.decode(view.data, owned=False), view, self.info)
-
-    def take_many(self, buffer: ReceiveBuffer, limit: int) -> tuple[list[Any], list[DecodeError]] | Outcome:
-        """Up to `limit` messages in one call of the core, and why others of it could not be decoded; EMPTY or CLOSED
-        when there are none. A format with arrays is not taken this way."""
-        placed = self.reader.take_many(buffer, limit)
-        if isinstance(placed, Outcome):
-            return placed
-        _, _, sequence, published = placed[-1]
-        self._account(len(placed), sequence, published)
-        view, decode = buffer.view, self._plan.decode
-        errors: list[DecodeError] = []
-        try:
-            messages = [decode(view[offset : offset + length]) for offset, length, _, _ in placed]
-        except DecodeError:
-            messages = list[Any]()
-            for offset, length, _, _ in placed:
-                try:
-                    messages.append(decode(view[offset : offset + length]))
-                except DecodeError as error:
-                    errors.append(error)
-        return messages, errors
 
     @property
     def info(self) -> MessageInfo:
@@ -149,10 +127,10 @@ class Source:
         self.take = self.arm = _refuse
         self.reader.close()
 
-    def _account(self, count: int, sequence: int, published: int) -> None:
-        """So many messages were taken, the last of them is this."""
+    def _account(self, sequence: int, published: int) -> None:
+        """This message was taken."""
         last = self._figures
-        lost = sequence + 1 - last.next_sequence - count
+        lost = sequence - last.next_sequence
         last.sequence, last.publish_time_ns, last.receive_time_ns = sequence, published, monotonic_ns()
         last.next_sequence = sequence + 1
         if lost > 0:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 from peppy.codec import Plan
 from peppy.errors import DecodeError, PeppyError, SchemaMismatch, TooManyReaders
 from peppy.model.qos import QoSProfile
-from peppy.ring import Claim, Outcome, ReceiveBuffer, StaleClaim, StreamClosed
+from peppy.ring import Claim, Outcome, StaleClaim, StreamClosed
 from peppy.runtime.complaints import Complaints
 from peppy.runtime.loan import PendingLoan, ReadLoan
 from peppy.runtime.source import Loaned, MessageInfo, Source
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 M = TypeVar("M")
 T = TypeVar("T")
-
-LARGEST_BATCH = 1024
-"""Messages that one call of the core brings: there is room for so many in advance."""
 
 SPIN_US = 1000.0
 """Microseconds of one call that spins; afterwards it is seen whether there is a second stream by now."""
@@ -72,7 +69,6 @@ class Subscription(Waiting, Generic[M]):
         self._ended = SubscriptionStats(0, 0, 0, 0)  # of streams that are finished
         self._losses = Complaints()
         self._undecodables = Complaints()
-        self._batch: ReceiveBuffer | None = None
         plan.prepare_decode()
         control.open_subscription(self)
 
@@ -125,13 +121,18 @@ class Subscription(Waiting, Generic[M]):
         found: list[tuple[str, M]] = []
         with self._lock:
             self._check_refusal()
-            if len(self._sources) == 1:
+            if len(self._sources) == 1:  # the same as below, without looking around after each message
                 source = self._sources[0]
-                while len(found) < limit and (batch := self._take_batch(source, limit - len(found))) is not None:
-                    found += [(source.producer, message) for message in batch]
-                return found
-        while len(found) < limit and (taken := self._take()) is not None:
-            found.append(taken)
+                take = source.take
+                try:
+                    while len(found) < limit and (taken := take()).__class__ is tuple:
+                        found.append(cast("tuple[str, M]", taken))
+                except DecodeError as error:
+                    self._undecodable(source, error)
+                if found:
+                    self._latest = source
+        while len(found) < limit and (another := self._take()) is not None:
+            found.append(another)
         return found
 
     def next_loan(self) -> PendingLoan[M]:
@@ -299,24 +300,6 @@ class Subscription(Waiting, Generic[M]):
         self._sources = [other for other in self._sources if other is not source]
         source.close()
         return True
-
-    def _take_batch(self, source: Source, limit: int) -> list[M] | None:
-        """Messages of the only stream; None when there are none."""
-        limit = min(limit, LARGEST_BATCH)
-        if self.plan.bulk_count or limit == 1:
-            taken = self._take()
-            return None if taken is None else [taken[1]]
-        if self._batch is None or self._batch.messages < limit:
-            self._batch = ReceiveBuffer(64 * limit, limit)
-        batch = source.take_many(self._batch, limit)
-        if isinstance(batch, Outcome):
-            taken = self._take()  # notices the end of the stream
-            return None if taken is None else [taken[1]]
-        messages, errors = batch
-        for error in errors:
-            self._undecodable(source, error)
-        self._latest = source
-        return messages
 
     async def _next_loan(self) -> ReadLoan[M] | None:
         if self.turn_is_long:
