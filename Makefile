@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CSOURCES := $(wildcard csrc/*.c csrc/*.h csrc/python/*.c csrc/shim/*.c csrc/shim/*.h)
 
-.PHONY: demo test check bench asan ubsan tsan torture clean machine
+.PHONY: demo test check bench asan asan-python ubsan tsan torture clean machine
 
 demo: $(VENV)/ready
 	$(BIN)/python examples/demo.py
@@ -27,6 +27,16 @@ bench: $(VENV)/ready
 
 asan ubsan tsan:
 	$(MAKE) -C csrc $@
+
+# Python's own modules and what calls them, on a copy of the package that is built with sanitizers.
+SANITIZED := build/sanitized
+asan-python: $(VENV)/ready
+	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED) && cp -r src/peppy $(SANITIZED)
+	CC='$(CC) -g -fno-omit-frame-pointer -fsanitize=address,undefined' $(BIN)/python setup.py --quiet build_ext \
+	  --build-lib $(SANITIZED) --build-temp $(SANITIZED)/temp --force
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc PYTHONPATH=$(SANITIZED) \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	  $(BIN)/python -m pytest -p no:cacheprovider --timeout 300 tests/unit/ring tests/unit/codec tests/unit/loop tests/unit/runtime
 
 torture: $(VENV)/ready
 	$(MAKE) -C csrc torture
