@@ -60,5 +60,8 @@ def _ask(ids: list[str], consequence: str) -> None:
     """Raises PeppyError unless a person says yes."""
     listed = ", ".join(f"`{instance_id}`" for instance_id in ids)
     print(f"{consequence} stops {listed}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):  # Ctrl-D: the question's line is still open
+        print(file=sys.stderr, flush=True)
+    if answer.strip().lower() not in ("y", "yes"):
         raise PeppyError("aborted by user", kind="Aborted")

@@ -47,10 +47,11 @@ def _count(problems: tuple[Problem, ...]) -> str:
 
 def error_object(error: PeppyError) -> dict[str, object]:
     """`error` of the JSON envelope: `details` holds every problem, a single one too."""
-    details = error.details or (Problem(error.kind, error.message),)
+    details = error.details or (Problem(error.kind, error.message, hint=error.hint),)
+    alone = len(details) == 1 and _repeats_details(error)
     return {
         "kind": error.kind,
-        "message": error.message,
+        "message": details[0].located() if alone else error.message,
         "hint": error.hint,
         "details": [_detail(problem) for problem in details],
     }
@@ -60,6 +61,7 @@ def _detail(problem: Problem) -> dict[str, object]:
     return {
         "kind": problem.kind,
         "message": problem.message,
+        "hint": problem.hint,
         "file": problem.file,
         "line": problem.line,
         "column": problem.column,

@@ -251,6 +251,13 @@ def test_the_flag_answers_beforehand(home: Path) -> None:
     assert daemon.asked == [frames.NodeRemove(NODE, False, True)]
 
 
+def test_the_end_of_input_is_a_no_on_a_line_of_its_own(home: Path) -> None:
+    with removing(home):
+        text, code = answered(home, b"\x04")
+    assert code == 1
+    assert "Go on? [y/N] \n\x1b[31m[ERROR]\x1b[0m Aborted: aborted by user\n" in text
+
+
 def test_another_refusal_asks_nobody(home: Path) -> None:
     refusal = PeppyError(f"`{NODE}` is needed by `a:v1`", kind="Refused", hint="remove those first, or use `--force`")
     with ScriptedDaemon(home, {frames.NodeRemove: refusal}):

@@ -174,8 +174,14 @@ def test_a_single_error_stands_in_details_too(capsys: pytest.CaptureFixture[str]
         "kind": "NotFound",
         "message": "no",
         "hint": "add it",
-        "details": [{"kind": "NotFound", "message": "no", **empty}],
+        "details": [{"kind": "NotFound", "message": "no", "hint": "add it", **empty}],
     }
+
+
+def test_the_message_of_a_single_error_leaves_its_kind_to_the_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    error = envelope_of(capsys, failing(InvalidInput([PLACED])))["error"]
+    assert isinstance(error, dict)
+    assert (error["kind"], error["message"]) == ("UnknownKey", "peppy.json5:3:5: manifest.nmae: `nmae` is not known")
 
 
 def test_several_errors_have_the_kind_invalid_and_their_places(capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,6 +191,7 @@ def test_several_errors_have_the_kind_invalid_and_their_places(capsys: pytest.Ca
     assert error["details"][1] == {
         "kind": "UnknownKey",
         "message": "`nmae` is not known",
+        "hint": "did you mean `name`?",
         "file": "peppy.json5",
         "line": 3,
         "column": 5,
