@@ -1,9 +1,11 @@
 """What the event loop waits with."""
 
+import gc
 import os
 import select
 import selectors
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from math import inf, nan
@@ -53,6 +55,14 @@ def test_wrong_arguments_are_refused(arguments: tuple[Any, ...]):
 def test_a_number_that_no_descriptor_has_is_refused(number: int):
     with pytest.raises(OverflowError):
         waited(number, 0)
+
+
+@pytest.mark.parametrize("beyond", [2**32, -(2**32)])
+def test_a_number_is_not_cut_to_that_of_another_descriptor(epoll: select.epoll, new_bell: NewBell, beyond: int):
+    with pytest.raises(OverflowError):
+        waited(epoll.fileno() + beyond, 0)
+    with pytest.raises(OverflowError):
+        quiet(new_bell(rung=True).fd + beyond)
 
 
 @pytest.mark.parametrize("timeout", [None, 0, 0.001])
@@ -202,3 +212,60 @@ def test_a_bell_that_can_only_be_written_is_refused():
     finally:
         os.close(reader)
         os.close(writer)
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_who_waits_for_edges_is_called_though_another_one_ends_the_loop(
+    epoll: select.epoll, new_bell: NewBell, end: type[BaseException]
+):
+    bells, calls = [new_bell() for _ in range(3)], list[int]()
+
+    def ending(fd: int) -> None:
+        calls.append(fd)
+        if len(calls) == 1:
+            raise end
+
+    served = {bell.fd: lambda fd=bell.fd: ending(fd) for bell in bells}
+    for bell in bells:
+        epoll.register(bell.fd, select.EPOLLIN | select.EPOLLET)
+        bell.ring()
+    with pytest.raises(end):
+        waited(epoll.fileno(), 0, served)
+    assert sorted(calls) == sorted(served)
+
+
+def test_the_first_of_two_that_end_the_loop_is_raised(
+    epoll: select.epoll, new_bell: NewBell, monkeypatch: pytest.MonkeyPatch
+):
+    ends: list[BaseException] = []
+    unraisable: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: unraisable.append(told.exc_value))
+
+    def end() -> None:
+        ends.append(KeyboardInterrupt(len(ends)))
+        raise ends[-1]
+
+    bells = [new_bell(rung=True) for _ in range(2)]
+    for bell in bells:
+        epoll.register(bell.fd, select.EPOLLIN)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        waited(epoll.fileno(), 0, {bell.fd: end for bell in bells})
+    assert (raised.value, unraisable) == (ends[0], ends[1:])
+
+
+def test_nothing_is_kept_when_the_loops_lists_cannot_be_counted(epoll: select.epoll):
+    class Uncountable:
+        def __len__(self) -> int:
+            raise ArithmeticError
+
+    uncountable: Any = Uncountable()
+
+    def lists() -> int:
+        gc.collect()
+        return sum(type(found) is list for found in gc.get_objects())
+
+    before = lists()
+    for _ in range(100):
+        with pytest.raises(ArithmeticError):
+            wait(epoll.fileno(), 1e-9, {}, {}, uncountable, [], pytest.fail)
+    assert lists() < before + 100
