@@ -20,6 +20,11 @@ class LiveOutput:
         self._drawn = 0
         self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the region stands above the cursor now."""
+        return self._drawn > 0
+
     def line(self, text: str) -> None:
         """One more line of output."""
         self.last_lines.append(text)

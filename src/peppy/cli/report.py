@@ -66,8 +66,10 @@ class Report:
         return None
 
     def interrupted(self) -> None:
-        """Ends the line on which a terminal shows `^C`, once."""
-        if is_terminal(sys.stderr) and not self._interrupted:
+        """Ends the line on which a terminal shows `^C`, once; a moving region takes that line away with itself."""
+        if self._live and self._live.is_drawn:
+            self._end_live()
+        elif is_terminal(sys.stderr) and not self._interrupted:
             self._notice("")
         self._interrupted = True
 

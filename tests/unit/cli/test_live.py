@@ -6,7 +6,9 @@ import re
 import pytest
 
 from peppy.cli.live import LiveOutput
+from peppy.cli.report import Report
 from peppy.cli.terminal import coloured, cut, display_width, harmless, shortened
+from peppy.protocol.frames import Output
 
 
 class Terminal(io.StringIO):
@@ -48,6 +50,21 @@ def test_a_terminal_shows_the_last_ten_lines(terminal: Terminal) -> None:
     for number in range(25):
         live.line(f"line {number}")
     assert terminal.screen() == [f"  line {number}" for number in range(15, 25)]
+
+
+def test_an_interrupt_takes_the_region_away_and_leaves_no_empty_line(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", terminal)
+    report = Report("node build")
+
+    def work() -> None:
+        report.output(Output("stdout", "one\ntwo"))
+        terminal.write("^C")
+        raise KeyboardInterrupt
+
+    assert report.conclude(work) == 130
+    assert terminal.getvalue().endswith("  one\n  two\n^C\x1b[2F\x1b[J[ERROR] Aborted: interrupted\n")
 
 
 def test_the_region_leaves_nothing_behind(terminal: Terminal) -> None:
