@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CSOURCES := $(wildcard csrc/*.c csrc/*.h csrc/python/*.c csrc/shim/*.c csrc/shim/*.h)
+CSOURCES := $(wildcard csrc/*.c csrc/*.h csrc/python/*.[ch] csrc/shim/*.c csrc/shim/*.h)
 
 .PHONY: demo test check bench asan asan-python ubsan tsan torture clean machine
 

@@ -7,12 +7,12 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 
-def python_module(name: str, source: str) -> Extension:
+def python_module(name: str, *sources: str) -> Extension:
     """A module of its own, for every Python from 3.11 on."""
     return Extension(
         name,
-        sources=[source],
-        depends=["csrc/peppy_ring.h"],
+        sources=list(sources),
+        depends=["csrc/peppy_ring.h", "csrc/python/calls.h"],
         include_dirs=["csrc"],
         define_macros=[("Py_LIMITED_API", "0x030b0000")],
         py_limited_api=True,
@@ -63,7 +63,7 @@ class Abi3Wheel(bdist_wheel):
 setup(
     cffi_modules=["cffi_build.py:ffibuilder"],
     ext_modules=[
-        python_module("peppy.ring._calls", "csrc/python/calls.c"),
+        python_module("peppy.ring._calls", "csrc/python/calls.c", "csrc/python/feed.c"),
         python_module("peppy.loop._wait", "csrc/python/wait.c"),
         python_module("peppy.codec._floats", "csrc/python/floats.c"),
         Program(
