@@ -64,11 +64,12 @@ class EventLoop(asyncio.SelectorEventLoop):
         self._write_to_self()
 
     def _run_posted(self) -> None:
-        while self._posted:
+        for _ in range(len(self._posted)):  # what is posted from now on rings again, and others have their turn first
             callback, arguments = self._posted.popleft()
             try:
                 callback(*arguments)
             except (KeyboardInterrupt, SystemExit):
+                self._write_to_self()  # the rest is for the next run of the loop
                 raise
             except BaseException as error:
                 self.call_exception_handler({"message": "a posted callback failed", "exception": error})
@@ -76,7 +77,8 @@ class EventLoop(asyncio.SelectorEventLoop):
     def _write_to_self(self) -> None:
         """What `call_soon_threadsafe` calls. An eventfd is a third of asyncio's socket pair, which is read twice."""
         if self._bell >= 0:
-            os.eventfd_write(self._bell, 1)
+            with suppress(OSError):  # it is being closed, or a full counter has rung already: as in asyncio
+                os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
         """As in asyncio."""
@@ -84,6 +86,7 @@ class EventLoop(asyncio.SelectorEventLoop):
             bell, self._bell = self._bell, -1
             self.stop_serving(bell)
             os.close(bell)
+            self._posted.clear()
         super().close()
 
     def stop(self) -> None:
@@ -115,6 +118,11 @@ class Turn(asyncio.Future[T]):
         super().add_done_callback(fn, context=context)
         if context is not None:
             self._task = fn, context
+
+    def set_exception(self, exception: type | BaseException, /) -> None:
+        """As of any future. An exception leads to the frames it went through: they are to keep no task alive."""
+        self._task = None
+        super().set_exception(exception)
 
     def cancel(self, msg: Any = None) -> bool:
         """As of any future. What is cancelled keeps nothing of its task alive."""

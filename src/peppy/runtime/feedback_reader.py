@@ -19,7 +19,7 @@ from peppy.runtime.complaints import Complaints
 from peppy.runtime.descriptors import allow_many
 from peppy.runtime.link import Link
 from peppy.runtime.source import Source
-from peppy.runtime.waiting import Waiting
+from peppy.runtime.waiting import MOST_UNDECODABLE, Waiting
 
 M = TypeVar("M")
 
@@ -93,6 +93,9 @@ class FeedbackReader(Waiting, Generic[M]):
                 if taken is not None:
                     self._took()
                     return cast(M, taken[1])
+                if self.turn_is_long:  # what is left comes after the others' turn
+                    await self.give_way()
+                    continue
                 if goal_ended or self._source is None:
                     self.close()
                     break
@@ -124,13 +127,16 @@ class FeedbackReader(Waiting, Generic[M]):
 
     def _take(self) -> tuple[str, Any] | None:
         """The next message with its producer; None when there is nothing now."""
-        source = self._source
+        source, undecodable = self._source, 0
         while source is not None:
             try:
                 taken = source.take()
             except DecodeError as error:
                 self._undecodable(source, error)
-                continue
+                if (undecodable := undecodable + 1) < MOST_UNDECODABLE:
+                    continue
+                self.turn_is_long = True
+                return None
             if isinstance(taken, tuple):
                 return taken
             if taken is Outcome.CLOSED:

@@ -20,7 +20,7 @@ from peppy.ring import Claim, Outcome, StaleClaim, StreamClosed
 from peppy.runtime.complaints import Complaints
 from peppy.runtime.loan import PendingLoan, ReadLoan
 from peppy.runtime.source import Loaned, MessageInfo, Source
-from peppy.runtime.waiting import Waiting
+from peppy.runtime.waiting import MOST_UNDECODABLE, Waiting
 
 if TYPE_CHECKING:
     from peppy.runtime.streams import Streams
@@ -92,6 +92,8 @@ class Subscription(Waiting, Generic[M]):
                 except BaseException:
                     self._tasks_waiting.pop(turn, None)
                     raise
+            elif self.turn_is_long:
+                await self.give_way()
             if self._closed:
                 return None
             taken = self._take()
@@ -256,13 +258,17 @@ class Subscription(Waiting, Generic[M]):
     def _take(self) -> tuple[str, M] | None:
         """The way of every small message: it is short, and calls nothing but the core's own take, for speed."""
         with self._lock:
+            undecodable = 0
             for source in self._sources if len(self._sources) < 2 else self._in_turn():
                 while True:
                     try:
                         taken = source.take()
                     except DecodeError as error:
                         self._undecodable(source, error)
-                        continue
+                        if (undecodable := undecodable + 1) < MOST_UNDECODABLE:
+                            continue
+                        self.turn_is_long = True
+                        return None
                     if taken.__class__ is tuple:
                         self._latest = source
                         return cast("tuple[str, M]", taken)
@@ -276,13 +282,17 @@ class Subscription(Waiting, Generic[M]):
 
     def _take_loan(self) -> ReadLoan[M] | None:
         with self._lock:
+            undecodable = 0
             for source in self._in_turn():
                 while True:
                     try:
                         taken = source.take_loan()
                     except DecodeError as error:
                         self._undecodable(source, error)
-                        continue
+                        if (undecodable := undecodable + 1) < MOST_UNDECODABLE:
+                            continue
+                        self.turn_is_long = True
+                        return None
                     if isinstance(taken, Loaned):
                         self._latest = source
                         return ReadLoan(taken.view, source.producer, taken.message, taken.info)

@@ -11,6 +11,7 @@ import select
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, monotonic_ns
 from typing import TypeVar
 
@@ -24,6 +25,9 @@ LONGEST_POLL = 3600.0
 
 LONGEST_TURN_NS = 5_000_000
 """A task that has taken messages for so long, without waiting, lets others have their turn before the next one."""
+
+MOST_UNDECODABLE = 1000
+"""A look that has met so many messages which nobody can decode ends, and others have their turn before the next one."""
 
 
 class Waiting(ABC):
@@ -59,6 +63,8 @@ class Waiting(ABC):
             except BaseException:
                 self._tasks_waiting.pop(turn, None)
                 raise
+        elif self.turn_is_long:
+            await self.give_way()
         return not self._closed
 
     async def give_way(self) -> None:
@@ -81,8 +87,8 @@ class Waiting(ABC):
         if self._closed:
             return None
         if not self._watching:
-            self._watching = True
             self._watch()
+            self._watching = True
         quiet(self.doorbell)
         if self._threads_waiting:
             self._loop.call_soon(self._pass_on)  # it may have been rung for them
@@ -106,9 +112,14 @@ class Waiting(ABC):
             self._wake_at_once()
 
     def _doorbell_rang(self) -> None:
-        for urgent in self._urgent:
-            if urgent is not self:
-                urgent._wake_if_rung()
+        try:
+            for urgent in self._urgent:
+                if urgent is not self:
+                    urgent._wake_if_rung()
+        except BaseException:  # a task ends this run of the loop, and the next one is to hear this doorbell
+            with self._lock:
+                self._ring()
+            raise
         if self._threads_waiting and not self._tasks_waiting and not self._closed:
             # The bell is for threads: taking it from them and ringing again would wake this loop again and again,
             # while they wait for the interpreter. The next task that sleeps watches it anew.
@@ -120,15 +131,23 @@ class Waiting(ABC):
         """As `_doorbell_rang`, in a loop that goes on calling until the doorbell is read."""
         if self._tasks_waiting or not self._threads_waiting:
             quiet(self.doorbell)
+            if self._threads_waiting:  # one may have come before the doorbell was read
+                self._loop.call_soon(self._pass_on)
         self._doorbell_rang()
 
     def _wake_at_once(self) -> None:
         """As `wake_tasks`, called by the event loop itself."""
         waiting, self._tasks_waiting = self._tasks_waiting, {}
-        for turn in waiting:
-            turn.wake(None)
-        if self._threads_waiting:
-            self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
+        try:
+            for turn in waiting:
+                turn.wake(None)
+        except BaseException:  # a task ends the program, or at least this run of the loop
+            self._tasks_waiting = waiting | self._tasks_waiting
+            self.wake_tasks()
+            raise
+        finally:
+            if self._threads_waiting:
+                self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
 
     def _watch(self) -> None:
         """A loop of ours serves the doorbell at once, and it need not be read until the task waits again; a standalone
@@ -177,7 +196,8 @@ class Waiting(ABC):
     def _ring(self) -> None:
         """Under the lock: the doorbell's number may be somebody else's once it is closed."""
         if self.doorbell >= 0:
-            os.eventfd_write(self.doorbell, 1)
+            with suppress(BlockingIOError):  # others ring too, and can fill the counter: then it has rung
+                os.eventfd_write(self.doorbell, 1)
 
     def _is_on_loop(self) -> bool:
         try:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from peppy.errors import PeppyError
+from peppy.loop import EventLoop
 from peppy.protocol import blocking, wire
 from peppy.protocol.answers import Attached, Subscribed
 from peppy.protocol.blocking import BlockingConnection
@@ -75,9 +76,22 @@ def same_file(one: int, other: int) -> bool:
     return os.path.sameopenfile(one, other)
 
 
+LOOP: Callable[[], asyncio.AbstractEventLoop] = EventLoop
+
+
+@pytest.fixture(params=[EventLoop, asyncio.SelectorEventLoop], ids=["peppy", "asyncio"])
+def any_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon's loop, and one of a program that has its own."""
+    monkeypatch.setitem(globals(), "LOOP", request.param)
+
+
+on_any_loop = pytest.mark.usefixtures("any_loop")
+
+
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine in a loop without debug, closing the loop before descriptors are counted."""
-    asyncio.run(asyncio.wait_for(main(), 30))
+    with asyncio.Runner(loop_factory=LOOP) as runner:
+        runner.run(asyncio.wait_for(main(), 30))
 
 
 # --- both kinds -----------------------------------------------------------------------------------------------------
@@ -126,6 +140,7 @@ def test_descriptors_arrive_with_their_frame_and_are_closed_on_exec(
     receiver.close()
 
 
+@on_any_loop
 def test_a_frame_longer_than_the_socket_buffer_arrives_whole(pair: tuple[socket.socket, socket.socket]) -> None:
     async def main() -> None:
         sender, receiver = Connection(pair[0]), Connection(pair[1])
@@ -198,6 +213,7 @@ def test_descriptors_that_wait_may_be_closed_by_the_sender(
     run(main)
 
 
+@on_any_loop
 def test_descriptors_that_wait_are_closed_with_the_connection(
     pair: tuple[socket.socket, socket.socket], files: tuple[int, ...]
 ) -> None:
@@ -210,6 +226,7 @@ def test_descriptors_that_wait_are_closed_with_the_connection(
     run(main)
 
 
+@on_any_loop
 def test_a_peer_that_does_not_read_is_cut_off(pair: tuple[socket.socket, socket.socket]) -> None:
     async def main() -> None:
         sender = Connection(pair[0])
@@ -278,6 +295,7 @@ def test_what_was_posted_to_a_peer_that_does_not_read_ends_the_connection(
         sender.post(Ready())
 
 
+@on_any_loop
 def test_the_end_of_the_peer_ends_receiving(pair: tuple[socket.socket, socket.socket]) -> None:
     async def main() -> None:
         one, other = Connection(pair[0]), Connection(pair[1])
@@ -292,6 +310,7 @@ def test_the_end_of_the_peer_ends_receiving(pair: tuple[socket.socket, socket.so
     run(main)
 
 
+@on_any_loop
 def test_closing_wakes_the_task_that_receives(pair: tuple[socket.socket, socket.socket]) -> None:
     async def main() -> None:
         one = Connection(pair[0])
@@ -537,6 +556,7 @@ def test_an_idle_connection_is_never_late(
 # --- serving --------------------------------------------------------------------------------------------------------
 
 
+@on_any_loop
 def test_whoever_serves_gets_every_frame_in_order_without_starving_others(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
@@ -565,6 +585,7 @@ def test_whoever_serves_gets_every_frame_in_order_without_starving_others(
     run(main)
 
 
+@on_any_loop
 def test_serving_begins_with_what_was_read_before(pair: tuple[socket.socket, socket.socket]) -> None:
     async def main() -> None:
         sender, receiver = Connection(pair[0]), Connection(pair[1])
@@ -583,6 +604,7 @@ def test_serving_begins_with_what_was_read_before(pair: tuple[socket.socket, soc
     run(main)
 
 
+@on_any_loop
 def test_what_the_handler_raises_ends_serving_and_not_the_connection(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
@@ -603,6 +625,7 @@ def test_what_the_handler_raises_ends_serving_and_not_the_connection(
     run(main)
 
 
+@on_any_loop
 def test_a_frame_that_stays_incomplete_ends_serving(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -618,6 +641,7 @@ def test_a_frame_that_stays_incomplete_ends_serving(
     run(main)
 
 
+@on_any_loop
 def test_the_end_of_frames_that_came_together_is_told_also_when_one_of_them_fails(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
@@ -647,6 +671,7 @@ def test_the_end_of_frames_that_came_together_is_told_also_when_one_of_them_fail
     run(main)
 
 
+@on_any_loop
 def test_cancelled_serving_can_be_taken_up_again(pair: tuple[socket.socket, socket.socket]) -> None:
     async def main() -> None:
         sender, receiver = Connection(pair[0]), Connection(pair[1])

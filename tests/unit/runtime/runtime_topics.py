@@ -7,6 +7,7 @@ from typing import Any
 
 from peppy.codec import plan_of
 from peppy.errors import TooManyReaders
+from peppy.loop import EventLoop
 from peppy.model.qos import QoSProfile
 from peppy.ring import History
 from peppy.runtime.config import Depths, TopicSettings
@@ -18,6 +19,8 @@ from peppy.runtime.topics import ConsumedTopic
 
 SMALL = '[["number","u64",0]]'
 BULK = '[["number","u64",0],["data",["u8",0],0]]'
+LOOP: Callable[[], asyncio.AbstractEventLoop] = EventLoop
+"""What claims run on: as in nodes. A standalone program may have another one."""
 PRODUCER = "t1"
 READER = "r1"
 
@@ -131,7 +134,8 @@ def on_loop(claim: Callable[[Bench], Coroutine[Any, Any, None]], format_text: st
         finally:
             bench.end()
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=LOOP) as runner:
+        runner.run(run())
 
 
 class Ran:
