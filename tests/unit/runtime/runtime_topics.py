@@ -86,6 +86,7 @@ class Bench:
         bound: float = 30.0,
     ) -> None:
         self.bound = bound
+        self.loop = loop
         self.plan = plan_of("t", format_text, {})
         self.settings = TopicSettings(depth=Depths(sensor_data=depth, standard=depth, reliable=depth, critical=depth))
         self.control: Any = control or Joined()
