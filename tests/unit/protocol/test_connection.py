@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import resource
 import socket
 import struct
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -681,6 +683,155 @@ def test_cancelled_serving_can_be_taken_up_again(pair: tuple[socket.socket, sock
         assert (await receiver.receive()).request_id == 7
         sender.close()
         receiver.close()
+
+    run(main)
+
+
+# --- a peer that does not read --------------------------------------------------------------------------------------
+
+
+def shrink(*ends: socket.socket) -> None:
+    """Few frames fill a socket."""
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+@on_any_loop
+def test_whoever_serves_hears_a_peer_that_does_not_read(pair: tuple[socket.socket, socket.socket]) -> None:
+    shrink(*pair)
+
+    async def main() -> None:
+        deaf, server = Connection(pair[0]), Connection(pair[1])
+        heard: list[int] = []
+        serving = asyncio.ensure_future(server.serve(lambda received: heard.append(received.request_id)))
+        await asyncio.sleep(0)
+        for number in range(1, 41):
+            server.send(Output("stdout", "x" * 1000), number)
+        assert server.unsent
+        for number in range(1, 4):
+            deaf.send(Info(), number)
+            while len(heard) < number:
+                await asyncio.sleep(0)
+        assert server.unsent
+        answers = [(await deaf.receive()).request_id for _ in range(40)]
+        while server.unsent:
+            await asyncio.sleep(0)
+        deaf.send(Info(), 4)
+        while len(heard) < 4:
+            await asyncio.sleep(0)
+        assert (heard, answers) == ([1, 2, 3, 4], list(range(1, 41)))
+        deaf.close()
+        with pytest.raises(ConnectionClosed, match="peer has closed"):
+            await serving
+
+    run(main)
+
+
+@on_any_loop
+def test_a_handler_may_send_more_than_the_peer_takes(pair: tuple[socket.socket, socket.socket]) -> None:
+    shrink(*pair)
+
+    async def main() -> None:
+        asker, server = Connection(pair[0]), Connection(pair[1])
+
+        def answer(received: Any) -> None:
+            for _ in range(20):
+                server.send(Output("stdout", "x" * 1000), received.request_id)
+
+        serving = asyncio.ensure_future(server.serve(answer))
+        for number in range(1, 11):
+            asker.send(Info(), number)
+        answers = [(await asker.receive()).request_id for _ in range(200)]
+        assert answers == [number for number in range(1, 11) for _ in range(20)]
+        asker.close()
+        with pytest.raises(ConnectionClosed, match="peer has closed"):
+            await serving
+
+    run(main)
+
+
+@on_any_loop
+def test_serving_begins_while_frames_wait_for_the_peer(pair: tuple[socket.socket, socket.socket]) -> None:
+    shrink(*pair)
+
+    async def main() -> None:
+        deaf, server = Connection(pair[0]), Connection(pair[1])
+        while not server.unsent:
+            server.send(Output("stdout", "x" * 1000), 1)
+        heard: list[int] = []
+        serving = asyncio.ensure_future(server.serve(lambda received: heard.append(received.request_id)))
+        deaf.send(Info(), 1)
+        while not heard:
+            await asyncio.sleep(0)
+        while server.unsent:
+            await deaf.receive()
+        deaf.send(Info(), 2)
+        while len(heard) < 2:
+            await asyncio.sleep(0)
+        server.close()
+        with pytest.raises(ConnectionClosed, match="this side"):
+            await serving
+        deaf.close()
+
+    run(main)
+
+
+@on_any_loop
+@pytest.mark.parametrize("how", ["the peer ends", "too much waits"])
+def test_a_connection_that_ends_while_frames_wait_ends_serving(
+    pair: tuple[socket.socket, socket.socket], how: str
+) -> None:
+    async def main() -> None:
+        deaf, server = Connection(pair[0]), Connection(pair[1])
+        serving = asyncio.ensure_future(server.serve(lambda _received: None))
+        await asyncio.sleep(0)
+        with pytest.raises(ConnectionClosed, match="does not read") if how == "too much waits" else nullcontext():
+            while how == "too much waits" or not server.unsent:
+                server.send(Output("stdout", "x" * 500_000), 1)
+        deaf.close()
+        with pytest.raises(ConnectionClosed):
+            await serving
+        with pytest.raises(ConnectionClosed):
+            server.send(Info(), 2)
+
+    run(main)
+
+
+@on_any_loop
+@pytest.mark.parametrize("seed", range(3))
+def test_two_that_serve_and_rest_and_send_at_random_get_every_frame_in_order(
+    pair: tuple[socket.socket, socket.socket], seed: int
+) -> None:
+    shrink(*pair)
+    numbers = random.Random(seed)
+
+    async def serve_and_rest(connection: Connection, heard: list[int], last: int) -> None:
+        """Is cancelled in between, when it may be served, or have readers and writers."""
+        while len(heard) < last:
+            serving = asyncio.ensure_future(connection.serve(lambda received: heard.append(received.request_id)))
+            for _ in range(numbers.randrange(1, 30)):
+                await asyncio.sleep(0)
+            serving.cancel()
+            await asyncio.wait([serving])
+            if numbers.randrange(2) and len(heard) < last:
+                heard.append((await connection.receive()).request_id)
+
+    async def send(connection: Connection, last: int) -> None:
+        for number in range(1, last + 1):
+            connection.send(Output("stdout", "x" * numbers.choice([0, 10, 3000])), number)
+            while connection.unsent > 100_000 or numbers.randrange(8) == 0:
+                await asyncio.sleep(0)
+
+    async def main() -> None:
+        left, right = Connection(pair[0]), Connection(pair[1])
+        by_left: list[int] = []
+        by_right: list[int] = []
+        await asyncio.gather(
+            send(left, 300), send(right, 300), serve_and_rest(left, by_left, 300), serve_and_rest(right, by_right, 300)
+        )
+        assert by_left == by_right == list(range(1, 301))
+        left.close()
+        right.close()
 
     run(main)
 
