@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -242,6 +243,20 @@ static PyObject *wait_for(PyObject *module, PyObject *const *arguments, Py_ssize
     return found;
 }
 
+/* Never blocks, whatever becomes of O_NONBLOCK: others hold the eventfd too, and the flag belongs to all of them. */
+static ssize_t read_at_once(int fd, uint64_t *count)
+{
+    static int plain;
+    const struct iovec room = {.iov_base = count, .iov_len = sizeof *count};
+    if (!plain) {
+        ssize_t length = preadv2(fd, &room, 1, -1, RWF_NOWAIT);
+        if (length >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM))
+            return length;
+        plain = 1; /* an old kernel, or a filter that does not know the call */
+    }
+    return read(fd, count, sizeof *count);
+}
+
 /* quiet(eventfd) -> whether it had been rung; without giving the interpreter lock away, for nothing is waited for */
 static PyObject *quiet(PyObject *module, PyObject *bell)
 {
@@ -252,7 +267,7 @@ static PyObject *quiet(PyObject *module, PyObject *bell)
     uint64_t rung;
     ssize_t length;
     do
-        length = read((int)fd, &rung, sizeof rung);
+        length = read_at_once((int)fd, &rung);
     while (length < 0 && errno == EINTR);
     if (length < 0 && errno != EAGAIN)
         return PyErr_SetFromErrno(PyExc_OSError);

@@ -269,3 +269,11 @@ def test_nothing_is_kept_when_the_loops_lists_cannot_be_counted(epoll: select.ep
         with pytest.raises(ArithmeticError):
             wait(epoll.fileno(), 1e-9, {}, {}, uncountable, [], pytest.fail)
     assert lists() < before + 100
+
+
+def test_looking_at_a_bell_never_blocks_whoever_changed_its_flags(new_bell: NewBell):
+    bell = new_bell()
+    os.set_blocking(bell.fd, True)
+    assert not bell.quiet()
+    bell.ring()
+    assert [bell.quiet(), bell.quiet()] == [True, False]

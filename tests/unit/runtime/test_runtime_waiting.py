@@ -111,6 +111,23 @@ def test_a_doorbell_that_is_filled_again_and_again_loses_no_wake_up(threads: int
     on_loop(claim)
 
 
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_doorbell_that_would_block_stops_no_reader(threads: int):
+    async def claim(bench: Bench) -> None:
+        writer, subscription = bench.writer(), bench.subscribe()
+        readers = [Ran(subscription.take_blocking) for _ in range(threads)]
+        tasks = [asyncio.create_task(subscription.next()) for _ in range(2)]
+        await threads_sleep(subscription, threads)
+        os.set_blocking(subscription.doorbell, True)  # the flag belongs to whoever holds the doorbell
+        for number in range(threads + 2):
+            put(writer, number)
+        found = [await task for task in tasks] + [await reader.result() for reader in readers]
+        assert sorted(message.number for _, message in found) == list(range(threads + 2))
+        subscription.close()
+
+    on_loop(claim)
+
+
 # --- who ends, fails or comes in between -----------------------------------------------------------------------------
 
 
