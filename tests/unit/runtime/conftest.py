@@ -1,14 +1,25 @@
 """A control thread and its daemon, made by the test."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import loops
 import pytest
 from fake_daemon import FakeDaemon, start
 from runtime_topics import PRODUCER
 
+from peppy.loop import EventLoop
 from peppy.runtime.config import Lifecycle, NodeInstance, RuntimeConfig
 from peppy.runtime.control import ControlThread
+
+
+@pytest.fixture(params=[EventLoop, asyncio.SelectorEventLoop], ids=["peppy", "asyncio"])
+def kind_of_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """A node's event loop, and one that a standalone program may have: both keep all promises."""
+    monkeypatch.setattr(loops, "LOOP", request.param)
+    return request.param
 
 
 @pytest.fixture

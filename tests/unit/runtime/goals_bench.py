@@ -8,6 +8,7 @@ from time import monotonic_ns
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import loops
 import pytest
 from fake_daemon import open_descriptors
 
@@ -235,5 +236,5 @@ def on_loop(claim: Callable[[Bench], Coroutine[Any, Any, None]], **how: Any) -> 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(goals_module, "LOOK_SECS", 0.01)
-        asyncio.run(run())
+        loops.run(run())
     assert open_descriptors() == before

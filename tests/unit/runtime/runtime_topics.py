@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import loops
+
 from peppy.codec import plan_of
 from peppy.errors import TooManyReaders
-from peppy.loop import EventLoop
 from peppy.model.qos import QoSProfile
 from peppy.ring import History
 from peppy.runtime.config import Depths, TopicSettings
@@ -19,8 +20,6 @@ from peppy.runtime.topics import ConsumedTopic
 
 SMALL = '[["number","u64",0]]'
 BULK = '[["number","u64",0],["data",["u8",0],0]]'
-LOOP: Callable[[], asyncio.AbstractEventLoop] = EventLoop
-"""What claims run on: as in nodes. A standalone program may have another one."""
 PRODUCER = "t1"
 READER = "r1"
 
@@ -135,8 +134,7 @@ def on_loop(claim: Callable[[Bench], Coroutine[Any, Any, None]], format_text: st
         finally:
             bench.end()
 
-    with asyncio.Runner(loop_factory=LOOP) as runner:
-        runner.run(run())
+    loops.run(run())
 
 
 class Ran:

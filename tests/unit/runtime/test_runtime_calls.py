@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic, monotonic_ns
 from typing import Any
 
+import loops
 import msgspec
 import pytest
 from fake_daemon import LIMIT, WELCOME, FakeDaemon, heard, open_descriptors
@@ -30,6 +31,8 @@ from peppy.runtime import calls as calls_module
 from peppy.runtime.calls import Calls
 from peppy.runtime.control import ControlThread
 from peppy.runtime.subject import Subject
+
+pytestmark = pytest.mark.usefixtures("kind_of_loop")
 
 NEXT_DAEMON = msgspec.structs.replace(WELCOME, epoch="next")
 
@@ -60,7 +63,7 @@ def run(control: ControlThread, claim: Callable[[Caller], Coroutine[Any, Any, No
         async with asyncio.timeout(LIMIT):
             await claim(Caller(control, asyncio.get_running_loop()))
 
-    asyncio.run(bounded())
+    loops.run(bounded())
 
 
 async def failure(work: Awaitable[Any], kind: type[PeppyError]) -> str:

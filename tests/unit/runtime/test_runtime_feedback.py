@@ -17,6 +17,8 @@ from peppy.protocol.streams import RowLeft
 from peppy.runtime.feedback import RINGS_KEPT
 from peppy.runtime.feedback_reader import FeedbackReader
 
+pytestmark = pytest.mark.usefixtures("kind_of_loop")
+
 SENSOR, RELIABLE = QoSProfile.SensorData, QoSProfile.Reliable
 
 

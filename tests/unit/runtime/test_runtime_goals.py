@@ -19,6 +19,8 @@ from peppy.protocol.streams import RowLeft
 from peppy.runtime.actions import GoalResponse
 from peppy.runtime.delivery import Delivery
 
+pytestmark = pytest.mark.usefixtures("kind_of_loop")
+
 COMPLETED, CANCELLED = ResultStatus.COMPLETED, ResultStatus.CANCELLED
 
 

@@ -8,24 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import runtime_topics
 from runtime_topics import BULK, PRODUCER, Bench, Ran, on_loop, put
 
 from peppy.errors import SubscriptionClosed, TooManyReaders
-from peppy.loop import EventLoop
 from peppy.ring import History
 from peppy.runtime import waiting
 from peppy.runtime.subscription import Subscription
 from peppy.runtime.topics import SharedReceiver
 
+pytestmark = pytest.mark.usefixtures("kind_of_loop")
+
 BAD = '[["number","string",0]]'
 """A format whose messages are no valid messages of the topic."""
-
-
-@pytest.fixture(autouse=True, params=[EventLoop, asyncio.SelectorEventLoop], ids=["peppy", "asyncio"])
-def kind_of_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nodes have a loop of ours, and a standalone program may have another one: both keep these promises."""
-    monkeypatch.setattr(runtime_topics, "LOOP", request.param)
 
 
 def numbers(found: list[tuple[str, Any]]) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from time import monotonic_ns
 from typing import Any, NamedTuple
 
+import loops
 import msgspec
 import pytest
 from fake_daemon import LIMIT, WELCOME, FakeDaemon, heard, open_descriptors
@@ -36,6 +37,8 @@ from peppy.runtime.delivery import Delivery
 from peppy.runtime.endpoints import Endpoint
 from peppy.runtime.goals import Goals
 from peppy.runtime.services import ConsumedService, ExposedService
+
+pytestmark = pytest.mark.usefixtures("kind_of_loop")
 
 REQUEST = plan_of("zoom request", '[["factor","u16",0]]', {})
 RESPONSE = plan_of("zoom response", '[["text","string",0]]', {})
@@ -118,7 +121,7 @@ def run(control: ControlThread, fake: FakeDaemon, claim: Callable[[Server], Coro
         async with asyncio.timeout(LIMIT):
             await claim(Server(control, fake, asyncio.get_running_loop()))
 
-    asyncio.run(bounded())
+    loops.run(bounded())
 
 
 # --- one request -------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-import runtime_topics
 from runtime_topics import Bench, Ran, on_loop, put
 
 from peppy.errors import SubscriptionClosed
@@ -22,18 +21,13 @@ from peppy.runtime import waiting
 from peppy.runtime.subscription import Subscription
 from peppy.runtime.topics import SharedReceiver
 
+pytestmark = pytest.mark.usefixtures("kind_of_loop")
+
 BAD = '[["number","string",0]]'
 """A format whose messages are no valid messages of the topic."""
 
 FULL = 2**64 - 2
 """What an eventfd holds at most."""
-
-
-@pytest.fixture(autouse=True, params=[EventLoop, asyncio.SelectorEventLoop], ids=["peppy", "asyncio"])
-def kind_of_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
-    """A node's, and one that a standalone program may have."""
-    monkeypatch.setattr(runtime_topics, "LOOP", request.param)
-    return request.param
 
 
 def fill(subscription: Subscription[Any]) -> None:
