@@ -1,8 +1,10 @@
 """Serving requests of a daemon made by the test (docs/reference/services_actions.md, Services)."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from time import monotonic_ns
 from typing import Any, NamedTuple
 
@@ -752,6 +754,40 @@ def test_a_request_given_back_by_a_cancelled_call_is_the_next_ones(control: Cont
         waiting = asyncio.ensure_future(endpoint.next())
         control.endpoints.put_back(first)
         assert await waiting is first
+
+    run(control, fake, claim)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_requests_reach_one_of_those_who_wait_however_many_are_cancelled(
+    control: ControlThread, fake: FakeDaemon, seed: int
+):
+    async def claim(server: Server) -> None:
+        endpoint = control.endpoints.open("service", "zoom", None, (), lambda _delivery, text: pytest.fail(text))
+        assert await server.registered() == 1
+        numbers, found = random.Random(seed), []
+
+        async def take(index: int) -> None:
+            while True:
+                with suppress(TimeoutError, asyncio.CancelledError):
+                    late = None if index == 0 else numbers.choice([None, 0, 0.0001, 0.001])
+                    if (delivery := await asyncio.wait_for(endpoint.next(), late)) is None:
+                        return
+                    found.append(delivery.number)
+
+        tasks = [asyncio.create_task(take(index)) for index in range(4)]
+        await asyncio.sleep(0)
+        for number in range(1, 201):
+            server.deliver(number)
+            if numbers.randrange(3) == 0:
+                while len(found) < number:
+                    await asyncio.sleep(0)
+                    tasks[numbers.randrange(1, 4)].cancel()
+        while len(found) < 200:
+            await asyncio.sleep(0)
+        endpoint.close()
+        await asyncio.gather(*tasks)
+        assert sorted(found) == list(range(1, 201))
 
     run(control, fake, claim)
 
