@@ -92,7 +92,8 @@ class EventLoop(asyncio.SelectorEventLoop):
     def stop(self) -> None:
         """As in asyncio; a wait that serves somebody ends too."""
         super().stop()
-        self.call_soon(_nothing)
+        if not self.is_closed():
+            self.call_soon(_nothing)
 
 
 def _nothing() -> None:

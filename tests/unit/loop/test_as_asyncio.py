@@ -340,6 +340,13 @@ def test_a_limit_of_time_cancels(any_loop: AbstractEventLoop):
         any_loop.run_until_complete(main())
 
 
+@pytest.mark.parametrize("factory", [asyncio.SelectorEventLoop, EventLoop])
+def test_a_closed_loop_can_be_stopped(factory: type[AbstractEventLoop]):
+    loop = factory()
+    loop.close()
+    loop.stop()
+
+
 @pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
 def test_the_end_of_the_program_in_a_task_ends_the_run(any_loop: AbstractEventLoop, end: type[BaseException]):
     async def main() -> None:
