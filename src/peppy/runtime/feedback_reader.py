@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import methodcaller
 from typing import Any, Generic, TypeVar, cast
 
 from peppy.codec import Plan
@@ -15,13 +16,14 @@ from peppy.protocol.calls import Decided, FeedbackEnd, FollowGoal
 from peppy.protocol.frame import Received
 from peppy.protocol.frames import Frame
 from peppy.ring import Claim, Outcome, StaleClaim
-from peppy.runtime.complaints import Complaints
 from peppy.runtime.descriptors import allow_many
 from peppy.runtime.link import Link
 from peppy.runtime.source import Source
-from peppy.runtime.waiting import MOST_UNDECODABLE, Waiting
+from peppy.runtime.waiting import Waiting
 
 M = TypeVar("M")
+
+_TAKE: Callable[[Source], tuple[str, Any] | Outcome | None] = methodcaller("take")
 
 
 class FeedbackReader(Waiting, Generic[M]):
@@ -47,7 +49,6 @@ class FeedbackReader(Waiting, Generic[M]):
         self._goal_ended = False
         self._turn = asyncio.Lock()  # calls are served in their order
         self._lost = 0
-        self._undecodables = Complaints()
 
     def attach(self, decided: Decided, fds: tuple[int, ...]) -> None:
         """Read this stream from its first message on. The descriptors stay the caller's.
@@ -64,6 +65,7 @@ class FeedbackReader(Waiting, Generic[M]):
                 Claim(*decided.claim),
                 fds,
                 self._plan,
+                f"feedback message(s) of goal `{self.goal_id}`",
                 lambda _count: None,  # `lost` tells
             )
             if decided.qos == QoSProfile.Critical:
@@ -127,21 +129,17 @@ class FeedbackReader(Waiting, Generic[M]):
 
     def _take(self) -> tuple[str, Any] | None:
         """The next message with its producer; None when there is nothing now."""
-        source, undecodable = self._source, 0
-        while source is not None:
-            try:
-                taken = source.take()
-            except DecodeError as error:
-                self._undecodable(source, error)
-                if (undecodable := undecodable + 1) < MOST_UNDECODABLE:
-                    continue
-                self.turn_is_long = True
-                return None
-            if isinstance(taken, tuple):
-                return taken
-            if taken is Outcome.CLOSED:
-                self._goal_ended = True
+        if self._source is None:
             return None
+        try:
+            taken = self._source.past_garbage(_TAKE)
+        except DecodeError:  # there is more to come, after the others' turn
+            self.turn_is_long = True
+            return None
+        if isinstance(taken, tuple):
+            return taken
+        if taken is Outcome.CLOSED:
+            self._goal_ended = True
         return None
 
     def _armed(self) -> bool:
@@ -150,12 +148,6 @@ class FeedbackReader(Waiting, Generic[M]):
             if self._closed or self._goal_ended or self._source is None:
                 return False
             return self._source.arm()
-
-    def _undecodable(self, source: Source, error: DecodeError) -> None:
-        """It counts as lost, for nobody gets it."""
-        source.undecodable += 1
-        where = f"feedback message(s) of goal `{self.goal_id}` from `{source.producer}`"
-        self._undecodables.add(1, lambda count: f"[ERROR] DecodeError in {count} {where}: {error}")
 
 
 class FeedbackReaders:

@@ -3,11 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic_ns
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from peppy.codec import Plan
+from peppy.errors import DecodeError
 from peppy.model.qos import QoSProfile
 from peppy.ring import Claim, Outcome, Reader, ReaderStats, StreamClosed, View
+from peppy.runtime.complaints import Complaints
+
+T = TypeVar("T")
+
+MOST_UNDECODABLE = 1000
+"""A look that has met so many messages which nobody can decode ends, and others have their turn before the next one."""
 
 
 class MessageInfo(NamedTuple):
@@ -66,11 +73,13 @@ class Source:
         claim: Claim,
         fds: tuple[int, ...],
         plan: Plan[Any],
+        what: str,
         lost: Callable[[int], object],
     ) -> None:
         """Take the row of `claim`. Raises StaleClaim when it is no longer free, OSError for what is no stream.
 
-        `lost(count)` is told of messages that were overwritten before they could be taken.
+        `what` says on stderr what cannot be decoded; `lost(count)` is told of messages that were overwritten before
+        they could be taken.
         """
         data_fd, ctrl_fd, *space = fds
         newest = qos is QoSProfile.SensorData
@@ -81,7 +90,9 @@ class Source:
         self.writer_gone = False
         self.undecodable = 0
         self._plan = plan
+        self._what = what
         self._lost = lost
+        self._complaints = Complaints()
         self._figures: Figures
         if plan.bulk_count:
             self._figures = _Figures(claim.start_seq)
@@ -109,6 +120,24 @@ class Source:
             return None if view is Outcome.EMPTY else view
         self._account(view.sequence, view.publish_time_ns)
         return Loaned(self._plan.decode(view.data, owned=False), view, self.info)
+
+    def past_garbage(self, take: Callable[["Source"], T]) -> T:
+        """What `take` gives, past messages that nobody can decode. DecodeError when there are very many of them."""
+        met = 0
+        while True:
+            try:
+                return take(self)
+            except DecodeError as error:
+                self.complain(error)
+                met += 1
+                if met == MOST_UNDECODABLE:
+                    raise
+
+    def complain(self, error: DecodeError) -> None:
+        """A message counts as lost, for nobody gets it; the core has counted it as taken."""
+        self.undecodable += 1
+        where = f"{self._what} from `{self.producer}`"
+        self._complaints.add(1, lambda count: f"[ERROR] DecodeError in {count} {where}: {error}")
 
     @property
     def info(self) -> MessageInfo:

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from math import inf
+from operator import methodcaller
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 
@@ -19,14 +20,16 @@ from peppy.model.qos import QoSProfile
 from peppy.ring import Claim, Outcome, StaleClaim, StreamClosed
 from peppy.runtime.complaints import Complaints
 from peppy.runtime.loan import PendingLoan, ReadLoan
-from peppy.runtime.source import Loaned, MessageInfo, Source
-from peppy.runtime.waiting import MOST_UNDECODABLE, Waiting
+from peppy.runtime.source import MessageInfo, Source
+from peppy.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
     from peppy.runtime.streams import Streams
 
 M = TypeVar("M")
 T = TypeVar("T")
+
+_TAKE: Callable[[Source], tuple[str, Any] | Outcome | None] = methodcaller("take")
 
 SPIN_US = 1000.0
 """Microseconds of one call that spins; afterwards it is seen whether there is a second stream by now."""
@@ -68,7 +71,6 @@ class Subscription(Waiting, Generic[M]):
         self._latest: Source | None = None  # whose message was the last one that was returned
         self._ended = SubscriptionStats(0, 0, 0, 0)  # of streams that are finished
         self._losses = Complaints()
-        self._undecodables = Complaints()
         plan.prepare_decode()
         control.open_subscription(self)
 
@@ -130,7 +132,7 @@ class Subscription(Waiting, Generic[M]):
                     while len(found) < limit and (taken := take()).__class__ is tuple:
                         found.append(cast("tuple[str, M]", taken))
                 except DecodeError as error:
-                    self._undecodable(source, error)
+                    source.complain(error)
                 if found:
                     self._latest = source
         while len(found) < limit and (another := self._take()) is not None:
@@ -210,8 +212,8 @@ class Subscription(Waiting, Generic[M]):
             if self._closed or any(source.stream_id == stream_id for source in self._sources):
                 return True
             try:
-                lost = partial(self._warn_of_loss, producer)
-                source = Source(stream_id, producer, QoSProfile(qos), claim, fds, self.plan, lost)
+                what, lost = f"message(s) of topic `{self.topic}`", partial(self._warn_of_loss, producer)
+                source = Source(stream_id, producer, QoSProfile(qos), claim, fds, self.plan, what, lost)
             except StaleClaim:
                 return False
             self._sources = [*self._sources, source]
@@ -256,50 +258,43 @@ class Subscription(Waiting, Generic[M]):
     # --- taking ------------------------------------------------------------------------------------------------------
 
     def _take(self) -> tuple[str, M] | None:
-        """The way of every small message: it is short, and calls nothing but the core's own take, for speed."""
+        """The way of every small message: the only stream is looked at here, for speed."""
         with self._lock:
-            undecodable = 0
-            for source in self._sources if len(self._sources) < 2 else self._in_turn():
-                while True:
-                    try:
-                        taken = source.take()
-                    except DecodeError as error:
-                        self._undecodable(source, error)
-                        if (undecodable := undecodable + 1) < MOST_UNDECODABLE:
-                            continue
-                        self.turn_is_long = True
-                        return None
+            if len(self._sources) == 1:
+                source = self._sources[0]
+                try:
+                    taken = source.take()
+                except DecodeError as error:
+                    source.complain(error)
+                else:
                     if taken.__class__ is tuple:
                         self._latest = source
                         return cast("tuple[str, M]", taken)
                     if taken is None and not source.writer_gone:
-                        break
-                    if self._has_ended(source):
-                        break
-            if self._refusals:
-                self._check_refusal()
-        return None
+                        return None
+            return self._look_around(_TAKE)
 
     def _take_loan(self) -> ReadLoan[M] | None:
         with self._lock:
-            undecodable = 0
-            for source in self._in_turn():
-                while True:
-                    try:
-                        taken = source.take_loan()
-                    except DecodeError as error:
-                        self._undecodable(source, error)
-                        if (undecodable := undecodable + 1) < MOST_UNDECODABLE:
-                            continue
-                        self.turn_is_long = True
-                        return None
-                    if isinstance(taken, Loaned):
-                        self._latest = source
-                        return ReadLoan(taken.view, source.producer, taken.message, taken.info)
-                    if (taken is None and not source.writer_gone) or self._has_ended(source):
-                        break
-            if self._refusals:
-                self._check_refusal()
+            loaned = self._look_around(Source.take_loan)
+        return None if loaned is None else ReadLoan(loaned.view, loaned.info.instance_id, loaned.message, loaned.info)
+
+    def _look_around(self, take: Callable[[Source], T | Outcome | None]) -> T | None:
+        """The next message of any stream. Under the lock."""
+        for source in self._in_turn():
+            while True:
+                try:
+                    taken = source.past_garbage(take)
+                except DecodeError:  # there is more to come, after the others' turn
+                    self.turn_is_long = True
+                    return None
+                if taken is not None and not isinstance(taken, Outcome):
+                    self._latest = source
+                    return taken
+                if (taken is None and not source.writer_gone) or self._has_ended(source):
+                    break
+        if self._refusals:
+            self._check_refusal()
         return None
 
     def _has_ended(self, source: Source) -> bool:
@@ -335,12 +330,6 @@ class Subscription(Waiting, Generic[M]):
         self._losses.add(
             lost, lambda count: f"[WARNING] lost {count} message(s) of topic `{self.topic}` from `{producer}`"
         )
-
-    def _undecodable(self, source: Source, error: DecodeError) -> None:
-        """It counts as lost, for nobody gets it; the core has counted it as taken."""
-        source.undecodable += 1
-        where = f"message(s) of topic `{self.topic}` from `{source.producer}`"
-        self._undecodables.add(1, lambda count: f"[ERROR] DecodeError in {count} {where}: {error}")
 
     def _check_refusal(self) -> None:
         if self._refusals and not self._sources:

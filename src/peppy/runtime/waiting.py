@@ -89,8 +89,7 @@ class Waiting(ABC):
         if not self._watching:
             self._watch()
             self._watching = True
-        quiet(self.doorbell)
-        if self._threads_waiting:
+        if quiet(self.doorbell) and self._threads_waiting:
             self._loop.call_soon(self._pass_on)  # it may have been rung for them
         if not self._armed():
             return None
@@ -109,6 +108,8 @@ class Waiting(ABC):
     def _wake_if_rung(self) -> None:
         """On the event loop, before one that is less urgent."""
         if self._tasks_waiting and not self._closed and quiet(self.doorbell):
+            if self._threads_waiting:
+                self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
             self._wake_at_once()
 
     def _doorbell_rang(self) -> None:
@@ -131,8 +132,8 @@ class Waiting(ABC):
         """As `_doorbell_rang`, in a loop that goes on calling until the doorbell is read."""
         if self._tasks_waiting or not self._threads_waiting:
             quiet(self.doorbell)
-            if self._threads_waiting:  # one may have come before the doorbell was read
-                self._loop.call_soon(self._pass_on)
+            if self._threads_waiting:  # one may have come just before the doorbell was read
+                self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
         self._doorbell_rang()
 
     def _wake_at_once(self) -> None:
@@ -145,9 +146,6 @@ class Waiting(ABC):
             self._tasks_waiting = waiting | self._tasks_waiting
             self.wake_tasks()
             raise
-        finally:
-            if self._threads_waiting:
-                self._loop.call_soon(self._pass_on)  # after the tasks have had their turn
 
     def _watch(self) -> None:
         """A loop of ours serves the doorbell at once, and it need not be read until the task waits again; a standalone
