@@ -26,9 +26,6 @@ LONGEST_POLL = 3600.0
 LONGEST_TURN_NS = 5_000_000
 """A task that has taken messages for so long, without waiting, lets others have their turn before the next one."""
 
-MOST_UNDECODABLE = 1000
-"""A look that has met so many messages which nobody can decode ends, and others have their turn before the next one."""
-
 
 class Waiting(ABC):
     """The waiting half of a subscription; `_lock` guards both halves.

@@ -16,7 +16,7 @@ from runtime_topics import Bench, Ran, on_loop, put
 from peppy.errors import SubscriptionClosed
 from peppy.loop import EventLoop
 from peppy.model.qos import QoSProfile
-from peppy.runtime import subscription as subscription_module
+from peppy.runtime import source as source_module
 from peppy.runtime import waiting
 from peppy.runtime.subscription import Subscription
 from peppy.runtime.topics import SharedReceiver
@@ -253,7 +253,7 @@ async def _next_on_thread(subscription: Subscription[Any]) -> int:
 def test_a_flood_of_undecodable_messages_leaves_the_loop_to_others(
     monkeypatch: pytest.MonkeyPatch, read: Callable[[Subscription[Any]], Awaitable[int]]
 ):
-    monkeypatch.setattr(subscription_module, "MOST_UNDECODABLE", 4)
+    monkeypatch.setattr(source_module, "MOST_UNDECODABLE", 4)
 
     async def claim(bench: Bench) -> None:
         subscription, bad = bench.subscribe(), bench.writer(format_text=BAD)
@@ -268,7 +268,8 @@ def test_a_flood_of_undecodable_messages_leaves_the_loop_to_others(
         assert await reading == 7
         assert subscription.stats().lost == 20
         if read is not _next_on_thread:
-            assert {4, 8, 12, 16, 20} <= set(turns)
+            steps = [later - earlier for earlier, later in zip([0, *turns], turns, strict=False)]
+            assert max(steps) <= 5  # the first is met by the way of every message, then four
 
     on_loop(claim, depth=64)
 
