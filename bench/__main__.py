@@ -52,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     plan: list[tuple[results.Case, Measure]] = []
     for name, cases in SUITES.items():
         plan += cases(options.quick) if name in chosen else ()
+    plan.sort(key=lambda planned: _beside(planned[0]))
     repeats = options.repeats or (3 if options.quick else 7)
     seconds = options.seconds or (0.1 if options.quick else 0.5)
     try:
@@ -70,6 +71,11 @@ def main(arguments: Sequence[str]) -> int:
         print(f"[WARNING] other programs use {busy:g} % of the CPUs: these figures are theirs as well")
     results.write(options.output, results.document(rows, started, busy))
     return 0
+
+
+def _beside(case: results.Case) -> tuple[str, str, int]:
+    """The order of measuring: what is compared stands beside each other, before the machine changes."""
+    return case.test, case.condition, case.size
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
