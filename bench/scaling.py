@@ -14,6 +14,7 @@ BATCH = 256  # small publishes per sample: one takes about as long as reading th
 LARGE = 64 << 10
 COPIED = "take and view, first and last byte read; written by a copy of all bytes, which empties the caches"
 FILLED = "take and view, first and last byte read; the writer loans and writes as many"
+RARE = "take and view, first and last byte read; one message a millisecond, as often as 8 MiB are copied"
 MIB = 1 << 20
 
 
@@ -30,11 +31,16 @@ def plan(quick: bool) -> Iterator[tuple[Case, Measure]]:
             yield _case(size, f"readers=0 depth={depth}")
     for size in (64, MIB, 8 * MIB):
         for note in (COPIED, FILLED):
-            yield Case("scaling", "peppy", "take_scaling", size, "loan-poll", "awake", "us", note), measure_take
+            yield _look_case(size, note)
+    yield _look_case(64, RARE)
 
 
 def _case(size: int, note: str) -> tuple[Case, Measure]:
     return Case("scaling", "peppy", "publish_scaling", size, "raw-poll", "awake", "us", note), measure
+
+
+def _look_case(size: int, note: str) -> tuple[Case, Measure]:
+    return Case("scaling", "peppy", "take_scaling", size, "loan-poll", "awake", "us", note), measure_take
 
 
 def measure(case: Case, seconds: float) -> Sample:
@@ -91,13 +97,16 @@ def _look(channel: socket.socket, case: Case, seconds: float) -> Sample:
 
 def _show(channel: socket.socket, case: Case, _seconds: float) -> None:
     link = Link.open(channel, case.size, 8)
-    send, asked, number = Sender(link.writer, case.size, case.note == FILLED).send, ReceiveBuffer(64), 0
+    send, asked, number = Sender(link.writer, case.size, case.note != COPIED).send, ReceiveBuffer(64), 0
     while True:
         while not isinstance(taken := link.reader.take_into(asked), tuple):
             pass
         if asked.data[: taken[0]] == b"end":
             return
         number += 1
+        due = perf_counter_ns() + (1_000_000 if case.note == RARE else 0)
+        while perf_counter_ns() < due:
+            pass
         send(number)
 
 

@@ -42,6 +42,9 @@ def verdicts(rows: Sequence[Row]) -> Iterator[Verdict]:
     for how in ("copy", "loan"):
         figure = figures.p50(test="take_scaling", size=eight, note=how)
         yield _most("must", f"take and view at 8 MiB, written by {how}", figure, 5.0, "us")
+    copied = figures.p50(test="take_scaling", size=eight, note="copy")
+    rare = figures.p50(test="take_scaling", size=64, note="a millisecond")
+    yield _ratio("must", "take and view at 8 MiB, by copy / 64 B as rarely", copied, rare, 1.5)
     raw = figures.value(test="throughput", suite="throughput", size=64, note="paced")
     yield _least("T7", "64 B raw, nothing lost", raw, 1.0e6, "msg/s")
     flow = figures.value(test="throughput", suite="typed", size=64, note="paced")
