@@ -50,7 +50,8 @@ class Decoder(NamedTuple):
 def compile_decoder(member: str, message_format: MessageFormat, classes: Mapping[str, type]) -> Decoder:
     """The decoder for one format."""
     if any(holds_bulk(field.type) for field in message_format.fields):
-        return Decoder(_BulkDecoder(member, message_format, classes).compile(), NO_HEAD, _read_nothing)
+        decode = _BulkDecoder(member, message_format, classes).compile()
+        return Decoder(decode, NO_HEAD, decode)
     read = msgspec.msgpack.Decoder(classes[ROOT]).decode
     return Decoder(_plain_decoder(member, read), layout.first_word(0), read)
 
@@ -59,10 +60,6 @@ def fail(member: str, rule: int, detail: str = "") -> NoReturn:
     """Raise the DecodeError for one of the seven rules."""
     text = f"a payload of `{member}` is not valid: {_RULES[rule]} (rule {rule})"
     raise DecodeError(f"{text}: {detail}" if detail else text)
-
-
-def _read_nothing(_body: bytes) -> Any:
-    raise ValueError("this format has more than a body")
 
 
 def _plain_decoder(member: str, read_body: Callable[[Any], Any]) -> Decode:

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from operator import methodcaller
 from typing import Any, Generic, TypeVar, cast
 
 from peppy.codec import Plan
@@ -18,12 +17,10 @@ from peppy.protocol.frames import Frame
 from peppy.ring import Claim, Outcome, StaleClaim
 from peppy.runtime.descriptors import allow_many
 from peppy.runtime.link import Link
-from peppy.runtime.source import Source
+from peppy.runtime.source import TAKE, Source
 from peppy.runtime.waiting import Waiting
 
 M = TypeVar("M")
-
-_TAKE: Callable[[Source], tuple[str, Any] | Outcome | None] = methodcaller("take")
 
 
 class FeedbackReader(Waiting, Generic[M]):
@@ -132,7 +129,7 @@ class FeedbackReader(Waiting, Generic[M]):
         if self._source is None:
             return None
         try:
-            taken = self._source.past_garbage(_TAKE)
+            taken = self._source.past_garbage(TAKE)
         except DecodeError:  # there is more to come, after the others' turn
             self.turn_is_long = True
             return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import methodcaller
 from time import monotonic_ns
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
@@ -168,3 +169,7 @@ class Source:
 
 def _refuse() -> NoReturn:
     raise StreamClosed("the reader is closed")
+
+
+TAKE: Callable[[Source], tuple[str, Any] | Outcome | None] = methodcaller("take")
+"""`Source.take` for `past_garbage`: which function that is depends on the source."""

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from math import inf
-from operator import methodcaller
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 
@@ -20,7 +19,7 @@ from peppy.model.qos import QoSProfile
 from peppy.ring import Claim, Outcome, StaleClaim, StreamClosed
 from peppy.runtime.complaints import Complaints
 from peppy.runtime.loan import PendingLoan, ReadLoan
-from peppy.runtime.source import MessageInfo, Source
+from peppy.runtime.source import TAKE, MessageInfo, Source
 from peppy.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 M = TypeVar("M")
 T = TypeVar("T")
-
-_TAKE: Callable[[Source], tuple[str, Any] | Outcome | None] = methodcaller("take")
 
 SPIN_US = 1000.0
 """Microseconds of one call that spins; afterwards it is seen whether there is a second stream by now."""
@@ -272,7 +269,7 @@ class Subscription(Waiting, Generic[M]):
                         return cast("tuple[str, M]", taken)
                     if taken is None and not source.writer_gone:
                         return None
-            return self._look_around(_TAKE)
+            return self._look_around(TAKE)
 
     def _take_loan(self) -> ReadLoan[M] | None:
         with self._lock:
